@@ -1,0 +1,78 @@
+# Slipway. `make demo` shows it all; `make help` lists the rest.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+REQUIREMENTS := requirements.txt requirements-dev.txt requirements.lock $(wildcard docker/*/requirements*.txt)
+export PYTHONPATH := include
+
+.DEFAULT_GOAL := help
+.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e check lock audit clean
+
+help: ## List what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+
+setup: $(STAMP) java ## Install everything into .venv
+
+$(STAMP): $(REQUIREMENTS)
+	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 12); sys.exit(None if ok else "Python 3.11 or 3.12 is needed, this is " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 " + "demo")'
+	@test -x $(BIN)/python || { echo "creating $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing pinned requirements into $(VENV) (about 3 minutes the first time)"
+	@# torch first and by name, so that pip may take a CPU build where it is configured to find one.
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r docker/trainer/requirements-torch.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c requirements.lock
+	@touch $(STAMP)
+
+java: ## Check for Java 17 or newer, install it where that needs no questions
+	@docker/spark/require-java.sh
+
+chromium: ## Check for Chromium (browser tests), install it where that needs no questions
+	@tests/e2e/require-chromium.sh
+
+demo: setup ## Raw flights to a staged release on 20 simulated devices (EXIT=1 stops the stack at the end)
+	@$(BIN)/python -m slipway demo $(if $(EXIT),--exit)
+
+up: setup ## Start the local stack
+	@$(BIN)/python -m slipway.embedded up
+
+down: ## Stop the local stack
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m slipway.embedded down; fi
+
+status: setup ## What runs, where, and how to log in
+	@$(BIN)/python -m slipway.embedded status
+
+check: setup ## What a developer runs before every commit: ruff, mypy, unit tests, DAG rules
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
+	@$(BIN)/mypy include/slipway plugins dags
+	@$(BIN)/pytest -q tests/unit tests/dags
+
+test-unit: setup ## The fast tests
+	@$(BIN)/pytest -q tests/unit
+
+test-dags: setup ## The rules DAG files obey
+	@$(BIN)/pytest -q tests/dags
+
+test-spark: setup ## Spark jobs and the lakefs data source
+	@$(BIN)/pytest -q tests/spark
+
+test-integration: setup ## Rooms against real services
+	@$(BIN)/pytest -q tests/contract tests/integration tests/regression
+
+test-e2e: setup chromium ## The whole stack: browser, backfill, both pipelines
+	@$(BIN)/pytest -q tests/e2e
+
+test: setup chromium ## Every test
+	@$(MAKE) --no-print-directory check
+	@$(BIN)/pytest -q tests/contract tests/integration tests/regression tests/spark
+	@$(BIN)/pytest -q tests/e2e
+
+lock: setup ## Write requirements.lock from what is installed
+	@$(BIN)/pip freeze --exclude-editable | sed -E 's/^torch==([0-9.]+).*/torch==\1/' | grep -viE '^(pip|setuptools|wheel)==' > requirements.lock
+
+audit: setup ## Known vulnerabilities of the locked versions
+	@$(BIN)/pip-audit --requirement requirements.lock --no-deps --disable-pip
+
+clean: down ## Stop the stack and delete what it wrote
+	rm -rf var

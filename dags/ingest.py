@@ -1,0 +1,103 @@
+"""
+### Ingest: one day from the feed to published features
+
+1. **land** fetches the day's raw tables, opens a run branch off `main` and puts them there, checked against their
+   contracts.
+2. **features** runs the pipeline's Spark job from that branch to that branch.
+3. **publish** checks the features against their contract, commits with provenance and merges into `main`; the
+   asset event carries the commit and the partition.
+
+Runs daily for the day before. Trigger by hand with a partition, or backfill many days:
+`airflow backfill create --dag-id <pipeline>.ingest --from-date 2013-02-01 --to-date 2013-02-14`.
+
+When a check fails, `main` is unchanged and the run branch stays with the report; the task's error names both.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, get_current_context, task
+
+from slipway.pipeline.load import find_pipeline, load_pipelines
+from slipway.pipeline.spec import Pipeline
+from slipway.settings import settings
+from slipway.stages.ingest import Landing, land, publish_features
+from slipway.stages.spark import make_features
+from slipway_airflow import connections
+from slipway_airflow.failures import fail_fast
+from slipway_airflow.partition import partition_of
+from slipway_airflow.provenance import run_of
+
+PARAMS = {
+    "partition": Param(
+        None, type=["null", "string"], format="date", title="Partition", description="Day to ingest; empty: yesterday."
+    ),
+    "force": Param(False, type="boolean", title="Force", description="Make it again even if it is already there."),
+    "note": Param("", type="string", title="Note", description="Why this run was started; kept with the commit."),
+}
+
+
+@task(task_id="land")
+@fail_fast
+def land_raw(name: str) -> dict[str, Any]:
+    """Put the day's raw tables on a run branch."""
+    context = get_current_context()
+    pipeline = find_pipeline(settings().pipelines, name)
+    landing = land(
+        connections.lake(),
+        connections.ledger(),
+        pipeline,
+        partition_of(context),
+        root=settings().root,
+        force=bool(context["params"]["force"]),
+    )
+    return asdict(landing)
+
+
+@task(task_id="features", pool="spark")
+@fail_fast
+def features(name: str, landing: dict[str, Any]) -> dict[str, Any]:
+    """Make the day's features on the run branch."""
+    pipeline = find_pipeline(settings().pipelines, name)
+    make_features(connections.spark(), pipeline, Landing(**landing), settings().spark_jobs)
+    return landing
+
+
+def ingest_line(pipeline: Pipeline) -> DAG:
+    """The ingest line of one pipeline."""
+    published = Asset(name=f"{pipeline.name}.features", uri=f"lakefs://{pipeline.repository}/main/features")
+
+    @task(task_id="publish", outlets=[published])
+    @fail_fast
+    def publish(landing: dict[str, Any]) -> str:
+        """Merge the features into main if they satisfy their contract."""
+        context = get_current_context()
+        commit = publish_features(
+            connections.lake(), connections.ledger(), pipeline, Landing(**landing), run_of(context)
+        )
+        event = context["outlet_events"][published]
+        event.extra = {"commit": commit, "fingerprint": landing["fingerprint"]}
+        event.add_partitions(landing["partition"])
+        return commit
+
+    with DAG(
+        dag_id=f"{pipeline.name}.ingest",
+        dag_display_name=f"{pipeline.title}: ingest",
+        doc_md=__doc__,
+        schedule=CronPartitionTimetable(pipeline.schedule, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
+        start_date=dt.datetime.combine(pipeline.start, dt.time(), dt.UTC),
+        catchup=False,
+        max_active_runs=4,
+        params=PARAMS,
+        default_args={"owner": pipeline.owner, "retries": 2, "retry_delay": dt.timedelta(seconds=5)},
+        tags=["slipway", pipeline.name, "ingest"],
+    ) as dag:
+        publish(features(pipeline.name, land_raw(pipeline.name)))
+    return dag
+
+
+for _pipeline in load_pipelines(settings().pipelines).values():
+    ingest_line(_pipeline)

@@ -1,0 +1,146 @@
+"""
+### Release: a registered version to the fleet, in phases
+
+1. **prepare** signs the version's files into the pipeline's channel; no device takes them yet.
+2. For each phase, **open** gives the version to that share of the fleet, and **observe** waits for what the devices
+   report and judges it: updates, errors, latency, golden batch, shares of predictions. Too little evidence is not a
+   pass.
+3. **complete** makes it everybody's version and MLflow's champion.
+
+When a gate fails, or evidence stays away, **roll_back** returns every device to the version before.
+
+Started by registration, or by hand: name a version (empty: the newest registered), and switch *Approval* on to be
+asked before the last phase; answer under *Required Actions*.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import DAG, Param, PokeReturnValue, TaskGroup, TriggerRule, chain, get_current_context, task
+from airflow.sdk.exceptions import AirflowFailException
+
+from slipway.pipeline.load import find_pipeline, load_pipelines
+from slipway.pipeline.spec import Pipeline
+from slipway.release.rollout import Rollout
+from slipway.settings import settings
+from slipway.stages import release as stage
+from slipway_airflow import connections
+from slipway_airflow.failures import fail_fast
+
+PARAMS = {
+    "version": Param("", type="string", title="Version", description="MLflow version; empty: the newest registered."),
+    "approval": Param(False, type="boolean", title="Approval", description="Ask a person before the last phase."),
+    "note": Param("", type="string", title="Note", description="Why this release was started."),
+}
+
+
+def rollout(name: str, version: str) -> Rollout:
+    """The release this run carries out."""
+    pipeline = find_pipeline(settings().pipelines, name)
+    return stage.rollout_of(connections.channel(), pipeline, version, get_current_context()["run_id"])
+
+
+@task
+@fail_fast
+def prepare(name: str) -> str:
+    """Choose the version and sign its files."""
+    asked = str(get_current_context()["params"]["version"])
+    version = stage.choose_version(connections.mlflow(), name, asked)
+    stage.prepare(rollout(name, version), connections.mlflow(), connections.channel())
+    return version
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+@fail_fast
+def open_phase(name: str, version: str, percent: int) -> None:
+    """Give the version to this share of the fleet."""
+    rollout(name, version).open_phase(percent)
+
+
+@task.sensor(poke_interval=2, mode="poke")
+@fail_fast
+def observe(name: str, version: str, percent: int) -> PokeReturnValue:
+    """Wait for evidence and judge it."""
+    decision = rollout(name, version).observe()
+    if decision.action == "wait":
+        return PokeReturnValue(is_done=False)
+    ti = get_current_context()["ti"]
+    ti.xcom_push(key="phase", value=stage.phase_record(percent, decision))
+    if decision.action == "roll_back":
+        raise AirflowFailException(f"phase of {percent}%: {decision.reason}")
+    return PokeReturnValue(is_done=True)
+
+
+@task.branch
+def ask(last: str) -> str:
+    """Ask a person only when the form says so."""
+    return "approve" if get_current_context()["params"]["approval"] else last
+
+
+@task
+@fail_fast
+def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:
+    """Make it everybody's version."""
+    return stage.complete(rollout(name, version), connections.mlflow(), connections.ledger(), phases(observed))
+
+
+@task(trigger_rule=TriggerRule.ONE_FAILED)
+@fail_fast
+def roll_back(name: str, version: str | None, observed: list[str]) -> None:
+    """Return every device to the version before; fails, so that the run says it did not succeed."""
+    stage.roll_back(rollout(name, version) if version else None, connections.ledger(), phases(observed))
+
+
+def phases(observed: list[str]) -> list[dict[str, Any]]:
+    """What the observing tasks concluded so far."""
+    found = (get_current_context()["ti"].xcom_pull(task_ids=name, key="phase") for name in observed)
+    return [record for record in found if record]
+
+
+def release_line(pipeline: Pipeline) -> DAG:
+    """The release line of one pipeline."""
+    *early, last = pipeline.release.phases
+    observed = [f"phase_{percent}.observe" for percent in pipeline.release.phases]
+    longest = pipeline.release.observe_seconds + 300
+    with DAG(
+        dag_id=f"{pipeline.name}.release",
+        dag_display_name=f"{pipeline.title}: release",
+        doc_md=__doc__,
+        schedule=None,
+        start_date=dt.datetime.combine(pipeline.start, dt.time(), dt.UTC),
+        catchup=False,
+        max_active_runs=1,
+        params=PARAMS,
+        default_args={"owner": pipeline.owner, "retries": 2, "retry_delay": dt.timedelta(seconds=5)},
+        tags=["slipway", pipeline.name, "release"],
+    ) as dag:
+        version = prepare(pipeline.name)
+
+        def phase(percent: int) -> tuple[Any, Any]:
+            with TaskGroup(f"phase_{percent}"):
+                opened = open_phase(pipeline.name, version, percent)
+                seen = observe.override(timeout=longest)(pipeline.name, version, percent)
+            opened >> seen
+            return opened, seen
+
+        approve = ApprovalOperator(
+            task_id="approve",
+            subject=f"{pipeline.title}: release to the whole fleet?",
+            body="Version {{ ti.xcom_pull(task_ids='prepare') }} passed its gates on part of the fleet.",
+            fail_on_reject=True,
+        )
+        steps = [step for percent in early for step in phase(percent)]
+        asking = ask(f"phase_{last}.open_phase")
+        opened, seen = phase(last)
+        chain(version, *steps, asking, [approve, opened])
+        completed = complete(pipeline.name, version, observed)
+        approve >> opened >> seen >> completed
+        [*steps, approve, opened, seen, completed] >> roll_back(pipeline.name, version, observed)
+    return dag
+
+
+for _pipeline in load_pipelines(settings().pipelines).values():
+    release_line(_pipeline)

@@ -1,0 +1,67 @@
+"""``slipway …``: what people type. Everything else happens in Airflow."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from slipway.errors import ConfigurationError, SlipwayError
+from slipway.pipeline.load import find_pipeline, load_pipeline
+from slipway.settings import settings
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="CI/CD for machine-learning models, on Airflow.")
+FAILED, WRONG = 1, 2
+
+
+@app.command()
+def demo(
+    pipeline: Annotated[str, typer.Option(help="The pipeline to take from data to devices.")] = "flight_delay",
+    first: Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="First day to ingest.")] = dt.datetime(
+        2013, 1, 1
+    ),
+    days: Annotated[int | None, typer.Option(min=2, help="Days to ingest; as many as training waits for.")] = None,
+    exit_: Annotated[bool, typer.Option("--exit", help="Stop the local stack at the end.")] = False,
+) -> None:
+    """Raw data to a staged release on simulated devices, through Airflow; safe to run again."""
+    from slipway.embedded.demo import Journey
+    from slipway.embedded.demo_run import run_demo
+
+    console = Console(highlight=False)
+    try:
+        count = days or find_pipeline(settings().pipelines, pipeline).training.min_new_partitions
+        journey = Journey(pipeline, first.date(), first.date() + dt.timedelta(days=count - 1))
+        run_demo(settings(), journey, console, stop=exit_)
+    except SlipwayError as error:
+        _fail(error)
+
+
+@app.command()
+def pipelines(
+    files: Annotated[list[Path] | None, typer.Argument(help="Pipeline files; all of the project when none.")] = None,
+) -> None:
+    """List the pipelines and check their files."""
+    table = Table("pipeline", "title", "owner", "schedule", "targets", "phases")
+    wrong = 0
+    for path in files or sorted(settings().pipelines.glob("*.yaml")):
+        try:
+            found = load_pipeline(path)
+        except ConfigurationError as error:
+            typer.echo(str(error), err=True)
+            wrong += 1
+            continue
+        targets = ", ".join(target.name for target in found.compile.targets)
+        phases = " → ".join(f"{percent}%" for percent in found.release.phases)
+        table.add_row(found.name, found.title, found.owner, found.schedule, targets, phases)
+    Console(highlight=False).print(table)
+    if wrong:
+        raise typer.Exit(WRONG)
+
+
+def _fail(error: SlipwayError) -> None:
+    typer.secho(f"{type(error).__name__}: {error}", err=True, fg="red")
+    raise typer.Exit(WRONG if isinstance(error, ConfigurationError) else FAILED)

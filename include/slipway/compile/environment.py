@@ -1,0 +1,19 @@
+"""What a compile pod ran on, for its result file."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+
+def environment(packages: Sequence[str]) -> dict[str, Any]:
+    """Python's version and those of the packages that are installed."""
+    found = {}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return {"python": platform.python_version(), "packages": found}

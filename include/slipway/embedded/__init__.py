@@ -1,0 +1,1 @@
+"""The local stack: supervisor, simulated fleet, and the lakeFS-protocol server."""

@@ -1,0 +1,129 @@
+"""The few calls of Airflow's REST API (v2) that the demo needs."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from slipway.errors import UnavailableError
+
+
+@dataclass(frozen=True)
+class DagRun:
+    """One run of a DAG."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    partition: str | None
+    conf: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class TaskRun:
+    """One task instance of a run, with its running time in seconds."""
+
+    task_id: str
+    label: str
+    state: str | None
+    start: dt.datetime | None
+    end: dt.datetime | None
+
+
+class AirflowApi:
+    """A logged-in session at one Airflow."""
+
+    def __init__(self, url: str, user: str, password: str) -> None:
+        self._http = httpx.Client(base_url=url, timeout=60)
+        self._login = {"username": user, "password": password}
+
+    def log_in(self) -> None:
+        """Get a token; called again when it expires.
+
+        Raises:
+            UnavailableError: Airflow does not answer or refuses the login.
+        """
+        answer = self._send("POST", "/auth/token", json=self._login)
+        if answer.status_code != 201:
+            raise UnavailableError(
+                f"Airflow refused the login ({answer.status_code}); is this the stack of this folder?"
+            )
+        self._http.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    def has_dag(self, dag_id: str) -> bool:
+        return self._call("GET", f"/dags/{dag_id}", missing=True) is not None
+
+    def unpause(self, dag_id: str) -> None:
+        self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
+
+    def import_errors(self) -> list[str]:
+        """What is wrong with DAG files, one text each."""
+        found = self._call("GET", "/importErrors")
+        return [f"{error['filename']}: {error['stack_trace']}" for error in found["import_errors"]]
+
+    def backfill(self, dag_id: str, first: dt.date, last: dt.date, *, most: int) -> None:
+        """Create a backfill of the days not yet done; one that is under way already is left to itself."""
+        body = {
+            "dag_id": dag_id,
+            "from_date": f"{first}T00:00:00Z",
+            "to_date": f"{last}T23:59:59Z",
+            "reprocess_behavior": "failed",
+            "max_active_runs": most,
+        }
+        self._call("POST", "/backfills", json=body, exists=True)
+
+    def runs(self, dag_id: str) -> list[DagRun]:
+        """All runs, newest first (at most 500)."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"limit": 500, "order_by": "-run_after"})
+        return [
+            DagRun(dag_id, run["dag_run_id"], run["state"], run.get("partition_key"), run.get("conf") or {})
+            for run in found["dag_runs"]
+        ]
+
+    def tasks(self, run: DagRun) -> list[TaskRun]:
+        found = self._call("GET", f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", params={"limit": 200})
+        return [
+            TaskRun(
+                task_id=task["task_id"],
+                label=task.get("rendered_map_index") or task["task_id"],
+                state=task["state"],
+                start=_time(task["start_date"]),
+                end=_time(task["end_date"]),
+            )
+            for task in found["task_instances"]
+        ]
+
+    def retry(self, run: DagRun) -> None:
+        """Clear what failed in a run, so that the scheduler goes on from there."""
+        body = {"dry_run": False, "only_failed": True, "dag_run_id": run.run_id}
+        self._call("POST", f"/dags/{run.dag_id}/clearTaskInstances", json=body)
+
+    def trigger(self, dag_id: str, conf: dict[str, Any]) -> None:
+        self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+
+    def _call(self, method: str, path: str, *, missing: bool = False, exists: bool = False, **request: Any) -> Any:
+        answer = self._send(method, f"/api/v2{path}", **request)
+        if answer.status_code == 401:
+            self.log_in()
+            answer = self._send(method, f"/api/v2{path}", **request)
+        if (missing and answer.status_code == 404) or (exists and answer.status_code == 409):
+            return None
+        if answer.is_error:
+            raise UnavailableError(f"Airflow answered {method} {path} with {answer.status_code}: {answer.text[:500]}")
+        return answer.json() if answer.content else None
+
+    def _send(self, method: str, path: str, **request: Any) -> httpx.Response:
+        try:
+            return self._http.request(method, path, **request)
+        except httpx.TransportError as error:
+            raise UnavailableError(
+                f"Airflow does not answer at {self._http.base_url}: {error}; `make status` says what runs, "
+                "var/log/ says why not"
+            ) from error
+
+
+def _time(text: str | None) -> dt.datetime | None:
+    return dt.datetime.fromisoformat(text) if text else None

@@ -1,0 +1,164 @@
+"""``make demo``: 14 days of flights through Airflow's own backfill, a trained model, a staged release to 20 devices.
+
+The demo only asks Airflow for a backfill and then watches: training starts by itself when enough partitions are in,
+registration starts the release. Running it again finds what is done and goes on from there.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from slipway.embedded.airflow_api import AirflowApi, DagRun, TaskRun
+from slipway.errors import SlipwayError
+
+POLL_SECONDS = 1.5
+DONE = frozenset({"success", "skipped", "failed", "upstream_failed", "removed"})
+
+
+@dataclass(frozen=True)
+class Journey:
+    """What the demo takes from data to devices."""
+
+    pipeline: str
+    first: dt.date
+    last: dt.date
+
+    @property
+    def days(self) -> list[str]:
+        count = (self.last - self.first).days + 1
+        return [(self.first + dt.timedelta(days=n)).isoformat() for n in range(count)]
+
+
+FLIGHTS = Journey("flight_delay", dt.date(2013, 1, 1), dt.date(2013, 1, 14))
+
+
+class DemoError(SlipwayError):
+    """A run of the demo failed; the message says which task and where its log is."""
+
+
+class Demo:
+    """One journey, watched through Airflow's API."""
+
+    def __init__(self, airflow: AirflowApi, journey: Journey, console: Console, timeout: float = 900) -> None:
+        self._airflow = airflow
+        self._journey = journey
+        self._console = console
+        self._deadline = time.monotonic() + timeout
+        self.runs: dict[str, list[DagRun]] = {}
+
+    def run(self) -> None:
+        """Ingest, train, release; returns when the release has ended well.
+
+        Raises:
+            DemoError: a run failed or the time is over.
+        """
+        self._wait_for_dags()
+        self._ingest()
+        trained = self._follow("train", "training, compiling, registering")
+        registered = next((task for task in self._airflow.tasks(trained) if task.task_id == "register"), None)
+        if registered is not None and registered.state == "skipped":
+            self._console.print("the new model does not beat the champion by the pipeline's margins: it stays")
+        self._follow("release", "releasing in phases")
+
+    def tasks(self, line: str) -> list[TaskRun]:
+        """The task runs of a line this demo watched."""
+        return [task for run in self.runs.get(line, []) for task in self._airflow.tasks(run)]
+
+    def _wait_for_dags(self) -> None:
+        lines = [f"{self._journey.pipeline}.{line}" for line in ("ingest", "train", "release")]
+        with self._progress("reading the DAGs", len(lines)) as advance:
+            while missing := [dag for dag in lines if not self._airflow.has_dag(dag)]:
+                if errors := self._airflow.import_errors():
+                    raise DemoError("Airflow cannot read its DAG files:\n" + "\n".join(errors))
+                advance(len(lines) - len(missing), "")
+                self._pause(f"Airflow has not read {missing[0]}")
+        for dag in lines:
+            self._airflow.unpause(dag)
+
+    def _ingest(self) -> None:
+        dag = f"{self._journey.pipeline}.ingest"
+        days = set(self._journey.days)
+        # Airflow takes up failed runs again some moments after it is asked to.
+        waiting = {run.run_id for run in self._airflow.runs(dag) if run.state == "failed"}
+        self._airflow.backfill(dag, self._journey.first, self._journey.last, most=4)
+        with self._progress("ingesting days", len(days)) as advance:
+            while True:
+                runs = _latest([run for run in self._airflow.runs(dag) if run.partition in days])
+                self.runs["ingest"] = runs
+                waiting &= {run.run_id for run in runs if run.state == "failed"}
+                self._refuse_failed([run for run in runs if run.run_id not in waiting])
+                done = sum(run.state == "success" for run in runs)
+                advance(done, f"{sum(run.state == 'running' for run in runs)} running")
+                if done == len(days):
+                    return
+                self._pause(f"{done} of {len(days)} days are ingested")
+
+    def _follow(self, line: str, title: str) -> DagRun:
+        dag = f"{self._journey.pipeline}.{line}"
+        # A run that had failed before this demo is cleared once, to go on from where it stopped.
+        failed_before = {run.run_id for run in self._airflow.runs(dag) if run.state == "failed"}
+        with self._progress(title, 1) as advance:
+            while True:
+                if runs := self._airflow.runs(dag):
+                    self.runs[line] = runs[:1]
+                    tasks = self._airflow.tasks(runs[0])
+                    now = ", ".join(dict.fromkeys(task.label for task in tasks if task.state == "running"))
+                    advance(sum(task.state in DONE for task in tasks), now, total=len(tasks))
+                    if runs[0].state == "success":
+                        return runs[0]
+                    if runs[0].run_id in failed_before:
+                        failed_before.clear()
+                        self._again(runs[0])
+                    else:
+                        self._refuse_failed(runs[:1])
+                self._pause(f"{dag} has not finished")
+
+    def _again(self, run: DagRun) -> None:
+        # A release that was rolled back is over; trying again is a new release.
+        if run.dag_id.endswith(".release"):
+            self._airflow.trigger(run.dag_id, run.conf)
+        else:
+            self._airflow.retry(run)
+
+    def _refuse_failed(self, runs: list[DagRun]) -> None:
+        for run in runs:
+            if run.state == "failed":
+                names = [task.label for task in self._airflow.tasks(run) if task.state == "failed"]
+                raise DemoError(
+                    f"{run.dag_id} run {run.run_id} failed in {', '.join(names) or 'no task'}; open it in Airflow for "
+                    "its log, mend the cause, and run `make demo` again: it goes on from there"
+                )
+
+    def _pause(self, what: str) -> None:
+        if time.monotonic() > self._deadline:
+            raise DemoError(f"time is over: {what}; the stack is still up, `make status` says what runs")
+        time.sleep(POLL_SECONDS)
+
+    @contextmanager
+    def _progress(self, title: str, total: int) -> Iterator[Callable[..., None]]:
+        columns = (SpinnerColumn(), TextColumn("{task.description:<34}"), BarColumn(24))
+        columns2 = (TextColumn("{task.completed}/{task.total}"), TimeElapsedColumn(), TextColumn("{task.fields[now]}"))
+        with Progress(*columns, *columns2, console=self._console) as progress:
+            bar = progress.add_task(title, total=total, now="")
+
+            def advance(completed: int, now: str, total: int | None = None) -> None:
+                progress.update(bar, completed=completed, now=now, total=total)
+
+            yield advance
+            shown = progress.tasks[0].total
+            progress.update(bar, completed=shown, now="")
+
+
+def _latest(runs: list[DagRun]) -> list[DagRun]:
+    """The newest run of every partition, from runs ordered newest first."""
+    newest: dict[str | None, DagRun] = {}
+    for run in runs:
+        newest.setdefault(run.partition, run)
+    return list(newest.values())

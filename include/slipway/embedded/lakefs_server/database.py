@@ -1,0 +1,81 @@
+"""One SQLite file per repository: references, commit records, staging, settings."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS repository (id TEXT, namespace TEXT, default_branch TEXT, created INTEGER);
+CREATE TABLE IF NOT EXISTS branches (name TEXT PRIMARY KEY, commit_id TEXT NOT NULL, hidden INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS tags (name TEXT PRIMARY KEY, commit_id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS commits (
+    id TEXT PRIMARY KEY, tree BLOB NOT NULL, created_ns INTEGER NOT NULL, generation INTEGER NOT NULL,
+    record TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS staging (  -- entry NULL: the path is deleted on this branch
+    branch TEXT NOT NULL, path BLOB NOT NULL, entry BLOB, mtime INTEGER NOT NULL,
+    PRIMARY KEY (branch, path)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS modified (  -- when a committed entry was written; not part of its identity
+    path BLOB NOT NULL, entry BLOB NOT NULL, mtime INTEGER NOT NULL, PRIMARY KEY (path, entry)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS uploads (
+    id TEXT PRIMARY KEY, sha256 TEXT NOT NULL, md5 TEXT NOT NULL, size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+
+
+class Database:
+    """Snapshot reads beside one writer at a time; a write is on disk when its block ends."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writer = threading.Lock()
+        self._idle: list[sqlite3.Connection] = []
+        with self._borrowed() as connection:
+            connection.executescript(_SCHEMA)
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """A consistent snapshot; never waits for the writer."""
+        with self._borrowed() as connection:
+            connection.execute("BEGIN")
+            try:
+                yield connection
+            finally:
+                connection.execute("COMMIT")
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """The repository's write lock and one transaction: all of it happens, or nothing. Not re-entrant."""
+        with self._writer, self._borrowed() as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def close(self) -> None:
+        """Close idle connections; those in use close when they are given back to nobody."""
+        while self._idle:
+            self._idle.pop().close()
+
+    @contextmanager
+    def _borrowed(self) -> Iterator[sqlite3.Connection]:
+        try:
+            connection = self._idle.pop()
+        except IndexError:
+            connection = self._open()
+        try:
+            yield connection
+        finally:
+            self._idle.append(connection)
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection

@@ -1,0 +1,1 @@
+"""The fleet gateway: signed files out, telemetry in."""

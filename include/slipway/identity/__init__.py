@@ -1,0 +1,1 @@
+"""What a thing is: digests, canonical form, fingerprints."""

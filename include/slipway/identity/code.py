@@ -1,0 +1,74 @@
+"""The code a stage depends on: the closure of first-party modules it imports, as digests.
+
+Files are read and parsed, never imported, so that asking costs milliseconds and runs nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from slipway.errors import ConfigurationError
+from slipway.identity.digest import sha256_bytes
+
+
+def code_digests(entries: Iterable[Path], roots: Iterable[Path]) -> dict[str, str]:
+    """Digest every first-party module reachable by imports from ``entries``.
+
+    Args:
+        entries: Python files to start from.
+        roots: folders first-party modules are imported from (``include/``, ``spark_jobs/``).
+
+    Returns:
+        Path below its root -> sha256 of the file, sorted by path. A package's ``__init__.py`` counts when a module
+        of the package does, since importing the module runs it.
+
+    Raises:
+        ConfigurationError: an entry does not exist or is not Python.
+    """
+    search = [root.resolve() for root in roots]
+    pending = [path.resolve() for path in entries]
+    found: dict[str, str] = {}
+    while pending:
+        path = pending.pop()
+        name = _name_below(path, search)
+        if name in found:
+            continue
+        try:
+            source = path.read_bytes()
+            tree = ast.parse(source, filename=str(path))
+        except (OSError, SyntaxError) as error:
+            raise ConfigurationError(f"expected a Python module at {path}: {error}") from error
+        found[name] = sha256_bytes(source)
+        for module in _imported(tree):
+            pending.extend(_files_of(module, search))
+    return dict(sorted(found.items()))
+
+
+def _name_below(path: Path, roots: list[Path]) -> str:
+    for root in roots:
+        if path.is_relative_to(root):
+            return f"{root.name}/{path.relative_to(root).as_posix()}"
+    return path.name
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files_of(module: str, roots: list[Path]) -> Iterator[Path]:
+    parts = module.split(".")
+    for root in roots:
+        for depth in range(1, len(parts)):
+            package = root.joinpath(*parts[:depth], "__init__.py")
+            if package.is_file():
+                yield package
+        for candidate in (root.joinpath(*parts).with_suffix(".py"), root.joinpath(*parts, "__init__.py")):
+            if candidate.is_file():
+                yield candidate

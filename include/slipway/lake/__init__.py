@@ -1,0 +1,1 @@
+"""lakeFS: URIs, the client, run branches, publishing, and the Spark data source."""

@@ -1,0 +1,1 @@
+"""Statements: which stage turned which inputs into which outputs."""

@@ -1,0 +1,1 @@
+"""The pipeline YAML as strict, frozen types."""

@@ -1,0 +1,69 @@
+"""Reading pipeline YAML files; a wrong one names its file, its key, what was expected and what came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from slipway.errors import ConfigurationError
+from slipway.pipeline.spec import Pipeline
+
+
+def load_pipeline(path: Path) -> Pipeline:
+    """Read one pipeline file.
+
+    Raises:
+        ConfigurationError: the file is missing, is not YAML, or does not fit ``Pipeline``; every problem is listed.
+    """
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigurationError(f"{path}: expected a pipeline file, but it cannot be read: {error}") from error
+    try:
+        raw = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigurationError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise ConfigurationError(f"{path}: expected a mapping of keys, got {type(raw).__name__}")
+    try:
+        pipeline = Pipeline.model_validate(raw)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(path, error)) from error
+    if pipeline.name != path.stem:
+        raise ConfigurationError(
+            f"{path}: key 'name' is {pipeline.name!r}, expected {path.stem!r}: name the file after the pipeline"
+        )
+    return pipeline
+
+
+def load_pipelines(folder: Path) -> dict[str, Pipeline]:
+    """Every pipeline of a folder by name, in the order of their names."""
+    return {path.stem: load_pipeline(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def find_pipeline(folder: Path, name: str) -> Pipeline:
+    """The pipeline of that name.
+
+    Raises:
+        ConfigurationError: there is none; the message lists those there are.
+    """
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
+        raise ConfigurationError(f"no pipeline {name!r} in {folder} (there are: {known})")
+    return load_pipeline(path)
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"  {key}: unknown key; remove it or correct its spelling")
+        elif problem["type"] == "missing":
+            lines.append(f"  {key}: required key is missing")
+        else:
+            lines.append(f"  {key}: {problem['msg']} (got {problem['input']!r:.80})")
+    return f"{path}: {len(lines)} problem(s)\n" + "\n".join(lines)

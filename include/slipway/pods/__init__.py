@@ -1,0 +1,1 @@
+"""One Kubernetes pod manifest, three runtimes."""

@@ -1,0 +1,1 @@
+"""Model versions in MLflow: registered once, found by fingerprint, read back verified."""

@@ -1,0 +1,1 @@
+"""Staged releases: plan, gates, and the signed channel."""

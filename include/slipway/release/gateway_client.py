@@ -1,0 +1,102 @@
+"""The fleet gateway as an evidence source: two operator requests over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, TypeVar
+
+import httpx
+from pydantic import BaseModel, ConfigDict, ValidationError
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+
+from slipway.connections import ChannelConnection
+from slipway.errors import ReleaseError, UnavailableError
+from slipway.release.evidence import Device, DeviceEvidence
+
+
+class _Answer(BaseModel):
+    # The gateway may learn to say more before this client does, so unknown keys are let through.
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+
+A = TypeVar("A", bound=_Answer)
+
+
+class _DeviceRow(_Answer):
+    device_id: str
+    target: str
+    version: str | None
+    last_seen: float | None
+
+
+class _EvidenceRow(_Answer):
+    device_id: str
+    version: str
+    outcome: Literal["installed", "refused", "failed", "rolled_back"] | None
+    reason: str | None
+    golden_agreement: float | None
+    inferences: int
+    errors: int
+    p95_ms: float | None
+    predictions: dict[str, int]
+
+
+class _Devices(_Answer):
+    devices: tuple[_DeviceRow, ...]
+
+
+class _Evidence(_Answer):
+    devices: tuple[_EvidenceRow, ...]
+
+
+class GatewayClient:
+    """Reads devices and evidence with the operator token. An unreachable gateway is asked again a few times.
+
+    Raises UnavailableError when the gateway does not answer or fails, ReleaseError when it refuses the token or
+    answers something else than expected.
+    """
+
+    def __init__(
+        self, connection: ChannelConnection, *, attempts: int = 4, transport: httpx.BaseTransport | None = None
+    ) -> None:
+        self._url = connection.gateway.rstrip("/")
+        self._attempts = attempts
+        self._http = httpx.Client(
+            headers={"Authorization": f"Bearer {connection.operator_token}"}, timeout=10.0, transport=transport
+        )
+
+    def devices(self, pipeline: str) -> tuple[Device, ...]:
+        """Every enrolled device of the pipeline, ordered by id."""
+        answer = self._get("/v1/devices", _Devices, pipeline=pipeline)
+        return tuple(Device(**row.model_dump()) for row in answer.devices)
+
+    def evidence(self, pipeline: str, release: str, version: str) -> tuple[DeviceEvidence, ...]:
+        """What each device reported about the version within the release, ordered by device id."""
+        answer = self._get("/v1/evidence", _Evidence, pipeline=pipeline, release=release, version=version)
+        return tuple(DeviceEvidence(**row.model_dump()) for row in answer.devices)
+
+    def _get(self, path: str, kind: type[A], **query: str) -> A:
+        retrying = Retrying(
+            retry=retry_if_exception_type(UnavailableError),
+            stop=stop_after_attempt(self._attempts),
+            wait=wait_exponential_jitter(initial=0.2, max=3.0),
+            reraise=True,
+        )
+        response: httpx.Response = retrying(self._once, path, query)
+        try:
+            return kind.model_validate_json(response.content)
+        except ValidationError as error:
+            problems = error.errors(include_url=False, include_input=False)[:3]
+            raise ReleaseError(f"{self._url}{path} gave an unexpected answer: {problems}") from error
+
+    def _once(self, path: str, query: dict[str, Any]) -> httpx.Response:
+        try:
+            response = self._http.get(self._url + path, params=query)
+        except httpx.TransportError as error:
+            raise UnavailableError(f"the gateway at {self._url} does not answer ({error}); is it running?") from error
+        if response.status_code >= 500 or response.status_code == 429:
+            raise UnavailableError(f"the gateway at {self._url} answered {response.status_code}; see its log")
+        if response.status_code == 401:
+            raise ReleaseError(f"the gateway at {self._url} refuses the operator token; check slipway_channel")
+        if response.status_code != 200:
+            raise ReleaseError(f"expected 200 from {response.url}, got {response.status_code}: {response.text[:200]}")
+        return response

@@ -1,0 +1,203 @@
+"""Ingest: one partition from the feed to features on ``main``.
+
+Three steps, each of which may be retried at any point: land the raw tables on a run branch, make features there
+(Spark, in ``spark_jobs/``), and publish what satisfies its contract. The run branch's name is derived from the
+fingerprint, so a retry finds the branch it left.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from slipway.errors import EmptyPartitionError, LakeNotFoundError
+from slipway.feed.fetch import fetch
+from slipway.feed.parquet import to_parquet
+from slipway.identity.code import code_digests
+from slipway.identity.digest import sha256_bytes
+from slipway.identity.environment import lock_digest
+from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
+from slipway.lake.client import Lake
+from slipway.lake.publish import publish
+from slipway.lake.run_branch import ingest_branch
+from slipway.lake.uri import LakeUri
+from slipway.ledger.statements import Ledger, Statement
+from slipway.pipeline.spec import Pipeline
+from slipway.quality.check import check
+from slipway.quality.parquet import read_parquet
+from slipway.quality.report import raise_if_failed
+from slipway.stages.run import Run
+
+STAGE = "features"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where a partition's run works, and whether there is anything left to do."""
+
+    partition: str
+    fingerprint: str
+    branch: str
+    inputs: dict[str, str]
+    """Raw object path -> sha256."""
+    rows: dict[str, int]
+    """Raw table -> rows."""
+    code: str
+    """Digest over the job's code closure."""
+    commit: str | None
+    """The commit that already holds these features; ``None`` when they have to be made."""
+
+
+def raw_path(table: str, partition: str) -> str:
+    """Where a raw table's partition lies in the lake."""
+    return f"raw/{table}/date={partition}/part-00000.parquet"
+
+
+def features_prefix(partition: str) -> str:
+    """Where a partition's features lie in the lake."""
+    return f"features/date={partition}"
+
+
+def land(
+    lake: Lake, ledger: Ledger, pipeline: Pipeline, partition: dt.date, *, root: Path, force: bool = False
+) -> Landing:
+    """Fetch the raw tables of a partition and put them on its run branch, checked against their contracts.
+
+    Raises:
+        EmptyPartitionError: the feed has no rows of a table that needs some.
+        ContractError: a raw table breaks its contract; the run branch is kept and holds the report.
+    """
+    day = partition.isoformat()
+    tables = fetch(pipeline.feed, partition)
+    objects = {raw_path(name, day): to_parquet(table) for name, table in tables.items()}
+    inputs = {path: sha256_bytes(data) for path, data in objects.items()}
+    ingredients = _ingredients(pipeline, day, inputs, root)
+    fingerprint = ingredients.fingerprint()
+    lake.ensure_repository(pipeline.repository)
+    landing = Landing(
+        partition=day,
+        fingerprint=fingerprint,
+        branch=ingest_branch(pipeline.name, day, fingerprint),
+        inputs=inputs,
+        rows={name: table.num_rows for name, table in tables.items()},
+        code=sha256_bytes("".join(ingredients.code.values()).encode()),
+        commit=None if force else _published(lake, ledger, pipeline, fingerprint),
+    )
+    if landing.commit is None:
+        lake.create_branch(pipeline.repository, landing.branch, "main")
+        for path, data in objects.items():
+            lake.put(LakeUri(pipeline.repository, landing.branch, path), data)
+        for name, table in tables.items():
+            _gate(lake, pipeline, landing, name, table)
+        # Spark reads commits only: what a job sees must be nameable afterwards.
+        message = f"{pipeline.name} {day}: raw tables"
+        lake.commit(pipeline.repository, landing.branch, message, {"slipway.fingerprint": fingerprint})
+    return landing
+
+
+def publish_features(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, run: Run) -> str:
+    """Check the features on the run branch and merge them into ``main``; returns the commit that holds them.
+
+    Raises:
+        ContractError: the features break their contract; ``main`` is unchanged, the run branch holds the report.
+        UnreadableDataError: the features are not readable Parquet.
+        LakeConflictError: ``main`` changed the same paths meanwhile; the message names them.
+    """
+    if landing.commit is not None:
+        return landing.commit
+    prefix = LakeUri(pipeline.repository, landing.branch, features_prefix(landing.partition))
+    outputs = {}
+    parts = []
+    for item in lake.list(prefix):
+        uri = LakeUri(pipeline.repository, landing.branch, item.path)
+        data = lake.get(uri)
+        outputs[item.path] = sha256_bytes(data)
+        parts.append(read_parquet(data, str(uri)))
+    table = pa.concat_tables(parts) if parts else pa.table({})
+    _gate(lake, pipeline, landing, STAGE, table)
+    commit = publish(
+        lake,
+        pipeline.repository,
+        landing.branch,
+        message=f"{pipeline.name} {landing.partition}: {table.num_rows} rows of features",
+        metadata=run.metadata(
+            pipeline=pipeline.name,
+            stage=STAGE,
+            fingerprint=landing.fingerprint,
+            code=landing.code,
+            inputs=landing.inputs,
+            rows={**landing.rows, STAGE: table.num_rows},
+            partition=landing.partition,
+        ),
+    )
+    ledger.record(
+        Statement(
+            fingerprint=landing.fingerprint,
+            stage=STAGE,
+            pipeline=pipeline.name,
+            subject=landing.partition,
+            inputs=landing.inputs,
+            outputs=outputs,
+            details={"commit": commit, "rows": table.num_rows, "code": landing.code},
+        )
+    )
+    lake.delete_branch(pipeline.repository, landing.branch)
+    return commit
+
+
+def _gate(lake: Lake, pipeline: Pipeline, landing: Landing, dataset: str, table: pa.Table) -> None:
+    contract = pipeline.features.contract if dataset == STAGE else pipeline.raw[dataset]
+    report = check(dataset, table, contract)
+    folder = LakeUri(pipeline.repository, landing.branch, f"_quality/{dataset}/date={landing.partition}")
+    lake.put(folder / "report.json", report.to_json(), content_type="application/json")
+    lake.put(folder / "report.html", report.to_html(), content_type="text/html")
+    if report.outcome == "pass":
+        return
+    lake.commit(
+        pipeline.repository,
+        landing.branch,
+        f"{pipeline.name} {landing.partition}: {dataset} rejected",
+        {"slipway.fingerprint": landing.fingerprint, "slipway.outcome": "rejected"},
+    )
+    if table.num_rows == 0 and contract.min_rows:
+        raise EmptyPartitionError(
+            f"{dataset} of {landing.partition}: expected at least {contract.min_rows} rows, the feed has none; nothing "
+            f"was published. Report: {folder / 'report.html'}. Check the feed for that day, then clear the run"
+        )
+    raise_if_failed(report, str(folder / "report.html"))
+
+
+def _ingredients(pipeline: Pipeline, partition: str, inputs: Mapping[str, str], root: Path) -> Ingredients:
+    job = root / "spark_jobs" / f"{pipeline.features.job}.py"
+    return Ingredients(
+        stage=STAGE,
+        pipeline=pipeline.name,
+        code=code_digests([job], [root / "include", root / "spark_jobs"]),
+        parameters={
+            "partition": partition,
+            "contract": pipeline.features.contract.model_dump(mode="json"),
+            "raw": {name: contract.model_dump(mode="json") for name, contract in pipeline.raw.items()},
+        },
+        inputs=inputs,
+        environment=lock_digest(root),
+        hardware=cpu_hardware_class(),
+    )
+
+
+def _published(lake: Lake, ledger: Ledger, pipeline: Pipeline, fingerprint: str) -> str | None:
+    """The commit of these features, if a statement says so and its outputs still are what it says on ``main``."""
+    statement = ledger.find(fingerprint)
+    if statement is None:
+        return None
+    for path, digest in statement.outputs.items():
+        try:
+            data = lake.get(LakeUri(pipeline.repository, "main", path))
+        except LakeNotFoundError:
+            return None
+        if sha256_bytes(data) != digest:
+            return None
+    return str(statement.details["commit"])

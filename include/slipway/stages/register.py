@@ -1,0 +1,140 @@
+"""Register: everything a training run built becomes one model version."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from slipway.connections import MlflowConnection
+from slipway.lake.client import Lake
+from slipway.ledger.statements import Ledger, Statement
+from slipway.pipeline.spec import Pipeline
+from slipway.pods.result import PodResult
+from slipway.registry import mlflow_registry
+from slipway.registry.registration import Registration
+from slipway.stages.run import Run
+from slipway.stages.train import TrainingPlan, evaluation, results
+
+STAGE = "register"
+_INPUT = "input:"
+
+
+def champion_version(registry: MlflowConnection, pipeline: Pipeline) -> str | None:
+    """The version that completed its release last, if there is one."""
+    return mlflow_registry.champion(registry, pipeline.name)
+
+
+def register_version(
+    lake: Lake, ledger: Ledger, registry: MlflowConnection, pipeline: Pipeline, *, plan: TrainingPlan, run: Run
+) -> str:
+    """Make one version of the trained model and every built artifact; returns its number.
+
+    May be repeated after a kill at any point: the version is found by its fingerprint, the lake's tag by its name.
+
+    Raises:
+        PodResultError: a pod's result is missing or does not verify.
+    """
+    made = results(lake, plan)
+    measured = evaluation(lake, plan)
+    metadata = run.metadata(
+        pipeline=pipeline.name,
+        stage=STAGE,
+        fingerprint=plan.fingerprint,
+        code=plan.code,
+        inputs={"main": plan.commit},
+        rows={"holdout": int(measured["metrics"]["rows"])},
+    )
+    commit = lake.commit(pipeline.repository, plan.branch, f"{pipeline.name}: model {plan.fingerprint[:12]}", metadata)
+    holdout = _inputs(lake.get(plan.output("train") / "holdout.npz"))
+    version = mlflow_registry.register(
+        registry,
+        Registration(
+            name=pipeline.name,
+            fingerprint=plan.fingerprint,
+            onnx=lake.get(plan.output("export") / "model.onnx"),
+            artifacts=_artifacts(lake, plan, made, holdout),
+            input_example={name: rows[:5] for name, rows in holdout.items()},
+            tags=_tags(plan, made, commit, run),
+            metrics={key: float(value) for key, value in measured["metrics"].items()},
+        ),
+        ledger.connection,
+    )
+    lake.tag(pipeline.repository, f"model-{pipeline.name}-v{version}", commit)
+    ledger.record(
+        Statement(
+            fingerprint=plan.fingerprint,
+            stage=STAGE,
+            pipeline=pipeline.name,
+            subject=version,
+            inputs={"features_commit": plan.commit},
+            outputs={
+                f"{name}/{path}": output.sha256
+                for name, result in made.items()
+                for path, output in result.outputs.items()
+            },
+            details={
+                "model_commit": commit,
+                "metrics": dict(measured["metrics"]),
+                "metric": measured["metric"],
+                "baseline": dict(measured["baseline"]),
+                "targets": [_target(name, made[name]) for name in plan.targets],
+                "partitions": plan.partitions,
+                "holdout": plan.holdout,
+            },
+        )
+    )
+    return version
+
+
+def _artifacts(
+    lake: Lake, plan: TrainingPlan, made: Mapping[str, PodResult], holdout: Mapping[str, NDArray[np.generic]]
+) -> dict[str, bytes]:
+    train = plan.output("train")
+    files = {
+        name: lake.get(train / name) for name in ("golden.npz", "evaluation.json", "slices.json", "model.safetensors")
+    }
+    replay = io.BytesIO()
+    arrays: dict[str, Any] = {f"{_INPUT}{name}": rows for name, rows in holdout.items()}
+    np.savez(replay, **arrays)
+    files["replay.npz"] = replay.getvalue()
+    for target in plan.targets:
+        for name in made[target].outputs:
+            files[f"targets/{target}/{name}"] = lake.get(plan.output(target) / name)
+    return files
+
+
+def _inputs(data: bytes) -> dict[str, NDArray[np.generic]]:
+    with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+        return {name.removeprefix(_INPUT): arrays[name] for name in arrays.files if name.startswith(_INPUT)}
+
+
+def _tags(plan: TrainingPlan, made: Mapping[str, PodResult], commit: str, run: Run) -> dict[str, str]:
+    tags = {
+        "slipway.data_commit": plan.commit,
+        "slipway.model_commit": commit,
+        "slipway.code": plan.code,
+        "slipway.hardware": made["train"].hardware,
+        "slipway.partitions": f"{plan.partitions[0]}..{plan.partitions[-1]}",
+        "slipway.holdout": f"{plan.holdout[0]}..{plan.holdout[-1]}",
+        "slipway.run": run.run_url,
+    }
+    for target in plan.targets:
+        tags[f"slipway.target.{target}"] = made[target].reason or "built"
+    return tags
+
+
+def _target(name: str, result: PodResult) -> dict[str, Any]:
+    artifact = next((path for path in result.outputs if path.startswith("model.")), None)
+    return {
+        "name": name,
+        "status": result.status,
+        "reason": result.reason,
+        "sha256": result.outputs[artifact].sha256 if artifact else None,
+        "agreement": result.report.get("agreement"),
+        "p50_ms": result.report.get("p50_ms"),
+        "bytes": result.outputs[artifact].size if artifact else None,
+    }

@@ -1,0 +1,126 @@
+"""Release: one registered version to the fleet, phase by phase, and back when it misbehaves."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, NoReturn
+
+from slipway.connections import ChannelConnection, MlflowConnection
+from slipway.errors import ReleaseError, RolledBackError
+from slipway.identity.canonical import canonical_json
+from slipway.identity.digest import sha256_bytes
+from slipway.ledger.statements import Ledger, Statement
+from slipway.pipeline.spec import Pipeline
+from slipway.registry import mlflow_registry
+from slipway.release.channel import Channel
+from slipway.release.channel_state import ChannelState
+from slipway.release.gateway_client import GatewayClient
+from slipway.release.plan import Decision, release_id
+from slipway.release.rollout import Rollout
+
+STAGE = "release"
+CHAMPION = "champion"
+_LOG = logging.getLogger(__name__)
+
+
+def rollout_of(channel: ChannelConnection, pipeline: Pipeline, version: str, run_id: str) -> Rollout:
+    """The release of ``version`` that the scheduler's run ``run_id`` carries out."""
+    return Rollout(
+        pipeline=pipeline,
+        release=release_id(pipeline.name, version, run_id),
+        version=version,
+        channel=Channel(channel),
+        source=GatewayClient(channel),
+    )
+
+
+def choose_version(registry: MlflowConnection, pipeline: str, asked: str) -> str:
+    """The version asked for, else the newest registered one (alias ``challenger``).
+
+    Raises:
+        ReleaseError: nothing was asked for and nothing is registered.
+    """
+    version = asked or mlflow_registry.challenger(registry, pipeline)
+    if not version:
+        raise ReleaseError(f"no version of {pipeline} is registered; train one first, or name a version")
+    return version
+
+
+def prepare(rollout: Rollout, registry: MlflowConnection, channel: ChannelConnection) -> None:
+    """Sign the version's files into the channel, made with its keys if it is new; no device takes them yet."""
+    files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version)
+    Channel(channel).initialise()
+    state = rollout.prepare(files)
+    _LOG.info("%s: %d files signed, channel serial %d", rollout.release, len(files), state.serial)
+
+
+def explain(decision: Decision) -> str:
+    """A decision and its verdicts, one gate per line."""
+    lines = [f"{decision.action}: {decision.reason}"]
+    for verdict in decision.verdicts:
+        observed = "nothing" if verdict.observed is None else f"{verdict.observed:.4g}"
+        lines.append(f"  {verdict.gate}: {verdict.outcome} (observed {observed}, bound {verdict.bound:g})")
+    return "\n".join(lines)
+
+
+def complete(
+    rollout: Rollout, registry: MlflowConnection, ledger: Ledger, phases: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Make the version everybody's, its alias ``champion``, and record the release.
+
+    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed.
+    """
+    state = rollout.complete()
+    mlflow_registry.set_alias(registry, rollout.pipeline.name, CHAMPION, rollout.version)
+    return _record(rollout, ledger, state, {"outcome": "completed", "reason": "", "phases": list(phases)})
+
+
+def roll_back(rollout: Rollout | None, ledger: Ledger, phases: Sequence[Mapping[str, Any]]) -> NoReturn:
+    """Return every device to the version before, record why, and say so by raising; may be repeated.
+
+    The reason is that of the phase that did not pass; without one, a task failed or a person said no.
+
+    Raises:
+        RolledBackError: the fleet was returned.
+        ReleaseError: the release had not reached the channel; there was nothing to return.
+    """
+    published = rollout.channel.publication(rollout.pipeline.name) if rollout else None
+    if rollout is None or published is None or published.state.release != rollout.release:
+        raise ReleaseError("the release failed before it reached the channel; the fleet was not touched")
+    reasons = [str(phase["reason"]) for phase in phases if phase["verdict"] != "pass"]
+    reason = "; ".join(reasons) or "a task of the release failed, or the approval was refused"
+    state = rollout.roll_back(reason)
+    _record(rollout, ledger, state, {"outcome": "rolled_back", "reason": reason, "phases": list(phases)})
+    raise RolledBackError(
+        f"every device was returned to {f'version {state.current}' if state.current else 'no version'}: {reason}; "
+        "mend the cause and start a new release"
+    )
+
+
+def _record(rollout: Rollout, ledger: Ledger, state: ChannelState, details: Mapping[str, Any]) -> dict[str, Any]:
+    inputs = {"version": rollout.version, "release": rollout.release}
+    ledger.record(
+        Statement(
+            fingerprint=sha256_bytes(canonical_json({"stage": STAGE, "pipeline": rollout.pipeline.name, **inputs})),
+            stage=STAGE,
+            pipeline=rollout.pipeline.name,
+            subject=rollout.version,
+            inputs=inputs,
+            outputs={"channel.json": sha256_bytes(state.content())},
+            details=details,
+        )
+    )
+    return {**inputs, **details}
+
+
+def phase_record(percent: int, decision: Decision) -> dict[str, Any]:
+    """What the ledger keeps of one phase; also logged, one gate per line."""
+    _LOG.info("phase of %d%%: %s", percent, explain(decision))
+    return {
+        "percent": percent,
+        "verdict": "pass" if decision.action == "continue" else "fail",
+        "reason": decision.reason,
+        "gates": [asdict(verdict) for verdict in decision.verdicts],
+    }

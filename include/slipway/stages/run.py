@@ -1,0 +1,49 @@
+"""Who asked: the scheduler's run that a stage works for."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from slipway.lake.publish import provenance
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a DAG, as commit metadata and registry tags name it."""
+
+    dag_id: str
+    run_id: str
+    run_type: str
+    run_url: str
+    logical_date: dt.datetime | None = None
+    note: str = ""
+
+    def metadata(
+        self,
+        *,
+        pipeline: str,
+        stage: str,
+        fingerprint: str,
+        code: str,
+        inputs: Mapping[str, str],
+        rows: Mapping[str, int],
+        partition: str | None = None,
+    ) -> dict[str, str]:
+        """Metadata of a commit this run makes."""
+        made = provenance(
+            dag_id=self.dag_id,
+            run_id=self.run_id,
+            run_url=self.run_url,
+            run_type=self.run_type,
+            logical_date=self.logical_date,
+            pipeline=pipeline,
+            stage=stage,
+            fingerprint=fingerprint,
+            code_digest=code,
+            input_digests=inputs,
+            rows=rows,
+            partition=partition,
+        )
+        return {**made, "slipway.note": self.note} if self.note else made

@@ -1,0 +1,1 @@
+"""Slipway in Airflow: connections, errors and operators translated; nothing is decided here."""

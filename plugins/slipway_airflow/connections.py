@@ -1,0 +1,83 @@
+"""Airflow's connections as the values the library takes; asked for when a task runs, never at parse time."""
+
+from __future__ import annotations
+
+import functools
+
+from airflow.sdk import Connection
+
+from slipway.connections import (
+    ChannelConnection,
+    ComputeConnection,
+    Fields,
+    MlflowConnection,
+    SparkConnection,
+    channel_connection,
+    compute_connection,
+    lake_connection,
+    ledger_connection,
+    mlflow_connection,
+    spark_connection,
+)
+from slipway.lake.client import Lake
+from slipway.ledger.statements import Ledger
+from slipway.settings import settings
+
+
+def _fields(conn_id: str) -> Fields:
+    found = Connection.get(conn_id)
+    return Fields(
+        conn_id=conn_id,
+        conn_type=found.conn_type,
+        host=found.host,
+        port=found.port,
+        schema=found.schema,
+        login=found.login,
+        password=found.password,
+        extra=found.extra_dejson,
+    )
+
+
+@functools.cache
+def lake() -> Lake:
+    """The lake of connection ``lakefs_default``."""
+    return Lake(lake_connection(_fields("lakefs_default")))
+
+
+@functools.cache
+def ledger() -> Ledger:
+    """The ledger of connection ``slipway_ledger``."""
+    return Ledger(ledger_connection(_fields("slipway_ledger")))
+
+
+def spark() -> SparkConnection:
+    """The Spark of connection ``spark_default``."""
+    return spark_connection(_fields("spark_default"))
+
+
+def mlflow() -> MlflowConnection:
+    """The registry of connection ``mlflow_default``."""
+    return mlflow_connection(_fields("mlflow_default"))
+
+
+def channel() -> ChannelConnection:
+    """The release channel of connection ``slipway_channel``."""
+    return channel_connection(_fields("slipway_channel"), root=settings().root, var=settings().var)
+
+
+def compute(conn_id: str = "slipway_compute") -> ComputeConnection:
+    """Where pods run, by connection ``slipway_compute``."""
+    return compute_connection(_fields(conn_id))
+
+
+def pod_secrets() -> dict[str, dict[str, str]]:
+    """What a cluster keeps as Secret objects, for runtimes that are not a cluster."""
+    connection = lake_connection(_fields("lakefs_default"))
+    return {
+        "slipway-lakefs": {
+            "endpoint": connection.endpoint,
+            "access-key": connection.access_key,
+            "secret-key": connection.secret_key,
+        },
+        "slipway-mlflow": {"tracking-uri": mlflow().tracking_uri},
+    }

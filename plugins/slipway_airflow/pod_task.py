@@ -1,0 +1,143 @@
+"""``PodTask``: one pod manifest, run where the connection says, and successful only by its verified result file."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.bases.xcom import BaseXCom
+
+from slipway.connections import ComputeConnection
+from slipway.errors import SlipwayError
+from slipway.pods.docker import DockerPod, engine
+from slipway.pods.kubernetes import ended_badly, not_run
+from slipway.pods.manifest import PodManifest, load_manifest
+from slipway.pods.process import ProcessPod
+from slipway.pods.result import RESULT, PodResult, read_result
+from slipway.settings import settings
+from slipway.stages.train import TrainingPlan
+from slipway_airflow import connections
+from slipway_airflow.failures import fail_fast
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+# How long a pod may wait on a cluster before it runs, in seconds. Airflow's own 120 fit neither a node pool that
+# grows on demand nor the first pull of an image with CUDA in it.
+SCHEDULE_SECONDS = 3600
+STARTUP_SECONDS = 1200
+
+
+class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's providers carry no types
+    """Run a manifest of ``include/pods/`` on a cluster, a Docker engine, or as a process of this machine.
+
+    ``plan`` is a ``slipway.stages.train.TrainingPlan`` in its plain form; ``work`` names the part of it this pod does:
+    its arguments, and the prefix in the lake where a result file with the plan's fingerprint must lie when the pod
+    has ended. If it is there already and verifies, no pod is started: a retry adopts what an earlier try finished.
+
+    ``command`` replaces the manifest's container command, for a second entry point of the same image.
+    """
+
+    template_fields = (*KubernetesPodOperator.template_fields, "plan")
+    labels: dict[str, str]
+
+    def __init__(
+        self,
+        *,
+        manifest: str,
+        plan: Any,
+        work: str,
+        command: list[str] | None = None,
+        compute_conn_id: str = "slipway_compute",
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("schedule_timeout_seconds", SCHEDULE_SECONDS)
+        kwargs.setdefault("startup_timeout_seconds", STARTUP_SECONDS)
+        super().__init__(
+            pod_template_file=str(settings().manifests / f"{manifest}.yaml"),
+            base_container_name="base",
+            cmds=command,
+            # To KubernetesPodOperator this flag means a sidecar container; `execute` pushes its own value.
+            do_xcom_push=False,
+            # A deferred pod would come back past `execute`, and with it past the result file.
+            deferrable=False,
+            on_finish_action="delete_pod",
+            # Where a container leaves no message of its own, the end of its log stands in the pod's status.
+            termination_message_policy="FallbackToLogsOnError",
+            log_events_on_failure=True,
+            log_pod_spec_on_failure=False,
+            **kwargs,
+        )
+        self.plan = plan
+        self.work = work
+        self.compute_conn_id = compute_conn_id
+        self._running: ProcessPod | DockerPod | None = None
+
+    @fail_fast
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Run the pod unless its result is there; returns the result's status and output digests."""
+        plan = TrainingPlan.of(self.plan)
+        output = plan.output(self.work)
+        lake = connections.lake()
+        if lake.exists(output / RESULT):
+            self.log.info("%s is already there; no pod is started", output / RESULT)
+        else:
+            self._run(plan, connections.compute(self.compute_conn_id), context)
+        summary = _summary(read_result(lake, output, plan.fingerprint))
+        context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=summary)
+        return summary
+
+    def on_kill(self) -> None:
+        """Stop the pod wherever it runs."""
+        if self._running is not None:
+            self._running.kill()
+        else:
+            super().on_kill()
+
+    def cleanup(self, pod: Any, remote_pod: Any, xcom_result: Any = None, context: Context | None = None) -> None:
+        """Look at the pod once more before it is deleted: what was read when it started does not say how it ended."""
+        if remote_pod is not None and not self._killed:
+            with suppress(Exception):
+                self.remote_pod = remote_pod = self.pod_manager.read_pod(remote_pod)
+        super().cleanup(pod, remote_pod, xcom_result, context)
+
+    def _run(self, plan: TrainingPlan, compute: ComputeConnection, context: Context) -> None:
+        manifest = load_manifest(settings().manifests / self._manifest_name).with_command(self.cmds)
+        arguments = plan.works[self.work].arguments
+        if compute.runtime == "kubernetes":
+            self.arguments = [*manifest.container.args, *arguments]
+            self.labels = {**self.labels, "slipway/fingerprint": plan.fingerprint[:40]}
+            self._run_on_cluster(compute, context)
+        else:
+            self._running = self._local(compute, manifest, arguments)
+            self._running.run(self.log.info)
+
+    def _local(self, compute: ComputeConnection, manifest: PodManifest, arguments: list[str]) -> ProcessPod | DockerPod:
+        secrets = connections.pod_secrets()
+        if compute.runtime == "docker":
+            return DockerPod(engine(), manifest, arguments, secrets)
+        return ProcessPod(manifest, arguments, secrets, settings().root)
+
+    def _run_on_cluster(self, compute: ComputeConnection, context: Context) -> None:
+        self.kubernetes_conn_id = compute.kubernetes_conn_id
+        self.namespace = compute.namespace
+        try:
+            super().execute(context)
+        except Exception as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: Exception) -> SlipwayError:
+        return ended_badly(getattr(self.remote_pod, "status", None), self._manifest_name) or not_run(error)
+
+    @property
+    def _manifest_name(self) -> str:
+        return str(self.pod_template_file).rsplit("/", 1)[-1]
+
+
+def _summary(result: PodResult) -> dict[str, Any]:
+    return {
+        "status": result.status,
+        "reason": result.reason,
+        "outputs": {name: output.sha256 for name, output in result.outputs.items()},
+    }

@@ -1,0 +1,81 @@
+"""What every Spark job shares: parse arguments, read raw tables from the lake, transform, write features.
+
+A job module offers ``INPUTS`` and a pure ``transform``; a task on a Spark session calls :func:`run`, and
+``spark-submit spark_jobs/<job>.py --source … --output … --partition …`` does the same through :func:`main`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+
+from pyspark.errors import PySparkException  # noqa: TID253  a leaf: this is what runs on Spark
+from pyspark.sql import DataFrame, SparkSession  # noqa: TID253
+
+from slipway.errors import ContractError
+from slipway.lake.datasource import LakeFSDataSource
+from slipway.lake.spark_error import slipway_error
+
+Transform = Callable[[Mapping[str, DataFrame], str], DataFrame]
+"""(raw tables by name, partition ``YYYY-MM-DD``) -> features; no I/O, Spark's own functions only."""
+
+
+def run(
+    spark: SparkSession, transform: Transform, inputs: Sequence[str], *, source: str, output: str, partition: str
+) -> None:
+    """Read ``<source>/raw/<table>/date=<partition>`` for every input, transform, write ``output`` (replacing it).
+
+    ``source`` is ``lakefs://repository/ref``; ``output`` a folder ``lakefs://repository/branch/path``. A branch must
+    hold its raw tables committed, or be named by a commit id.
+
+    Raises:
+        SlipwayError: what the lake or the transform found wrong, also where Spark reports it as an error of its own.
+    """
+    spark.dataSource.register(LakeFSDataSource)
+    reader = spark.read.format("lakefs")
+    try:
+        tables = {table: reader.load(f"{source.rstrip('/')}/raw/{table}/date={partition}") for table in inputs}
+        transform(tables, partition).write.format("lakefs").mode("overwrite").save(output)
+    except PySparkException as error:
+        found = slipway_error(error)
+        if found is None:
+            raise
+        raise found from error
+
+
+def main(transform: Transform, inputs: Sequence[str], argv: Sequence[str] | None = None) -> None:
+    """Entry point of ``spark-submit``."""
+    parser = argparse.ArgumentParser(description="Turn one partition of raw tables into features.")
+    parser.add_argument("--source", required=True, help="lakefs://repository/ref holding raw/<table>/date=…")
+    parser.add_argument("--output", required=True, help="lakefs://repository/branch/features/date=…")
+    parser.add_argument("--partition", required=True, help="YYYY-MM-DD")
+    arguments = parser.parse_args(argv)
+    spark = SparkSession.builder.getOrCreate()
+    run(
+        spark,
+        transform,
+        inputs,
+        source=arguments.source,
+        output=arguments.output,
+        partition=arguments.partition,
+    )
+
+
+def require(tables: Mapping[str, DataFrame], columns: Mapping[str, Sequence[str]]) -> None:
+    """Stop before Spark does when a raw table lacks a column the job reads.
+
+    Raises:
+        ContractError: names the table, every missing column and the nearest one present.
+    """
+    for table, names in columns.items():
+        present = tables[table].columns
+        missing = []
+        for name in (name for name in names if name not in present):
+            nearest = difflib.get_close_matches(name, [other for other in present if other not in names], n=1)
+            missing.append(f"{name!r}" + (f" (renamed to {nearest[0]!r}?)" if nearest else ""))
+        if missing:
+            raise ContractError(
+                f"raw table {table!r}: expected columns {', '.join(names)}; missing: {', '.join(missing)}; "
+                "correct the feed, or the job and the table's contract together"
+            )

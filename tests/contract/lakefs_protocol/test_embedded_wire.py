@@ -1,0 +1,185 @@
+"""What the SDK would not send: wrong credentials, forged URLs, hostile names, and their answers' exact shape."""
+
+from __future__ import annotations
+
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+KEYS = ("AKIATESTKEY", "test-secret-key")
+
+
+@pytest.fixture
+def http(embedded: object) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=f"{embedded.endpoint}/api/v1", auth=KEYS, timeout=60) as client:
+        client.post("/repositories", json={"name": "wire", "storage_namespace": "local://wire"})
+        client.post("/repositories/wire/branches/main/objects", params={"path": "o"}, content=b"data")
+        yield client
+
+
+@pytest.mark.parametrize(
+    "auth",
+    [None, ("AKIATESTKEY", "wrong"), ("wrong", "test-secret-key"), ("", "")],
+    ids=["none", "secret", "key", "empty"],
+)
+def test_wrong_credentials_get_401_everywhere_but_health(embedded: object, auth: tuple[str, str] | None) -> None:
+    with httpx.Client(base_url=f"{embedded.endpoint}/api/v1", auth=auth) as client:
+        assert client.get("/healthcheck").status_code == 204
+        for path in ("/config", "/user", "/repositories", "/repositories/wire/refs/main/objects?path=o"):
+            assert client.get(path).status_code == 401
+        upload = client.post("/repositories/wire/branches/main/objects?path=o", content=b"x" * 5_000_000)
+        assert upload.status_code == 401
+        assert set(upload.json()) == {"message"}
+
+
+def test_malformed_authorization_is_401_not_a_crash(embedded: object) -> None:
+    for header in ("Basic", "Basic !!!", "Basic /w==", "Bearer x", "Basic " + "A" * 9000):
+        answer = httpx.get(f"{embedded.endpoint}/api/v1/user", headers={"Authorization": header})
+        assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("name", ["UP", "a", "-ab", "a_b", "../etc", "..", "a" * 64, "abc\n", "a\0b"])
+def test_bad_repository_names_are_refused(http: httpx.Client, name: str) -> None:
+    body = {"name": name, "storage_namespace": "local://x"}
+    assert http.post("/repositories", json=body).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["", "..", "../../etc/passwd", "a/../b", "./a", "nul\0", "x" * 1025, "/" * 300])
+def test_bad_object_paths_are_refused(http: httpx.Client, path: str) -> None:
+    objects = "/repositories/wire/branches/main/objects"
+    assert http.post(objects, params={"path": path}, content=b"x").status_code == 400
+    assert http.get("/repositories/wire/refs/main/objects", params={"path": path}).status_code == 400
+    assert http.post(f"{objects}/delete", json={"paths": [path]}).status_code == 400
+
+
+def test_paths_in_the_url_lead_nowhere(http: httpx.Client) -> None:
+    for target in (
+        "/repositories/..%2f..%2fetc",
+        "/repositories/%2e%2e/branches",
+        "/storage/wire/objects/..%2f..%2fmeta.db",
+    ):
+        assert http.get(target).status_code in (403, 404)
+
+
+@pytest.mark.parametrize(
+    "body", ["[]", "{", '{"message": 1}', '{"message": "m", "metadata": {"a": 1}}', "[" * 100_000, "null"]
+)
+def test_bad_bodies_are_400(http: httpx.Client, body: str) -> None:
+    assert http.post("/repositories/wire/branches/main/commits", content=body).status_code == 400
+
+
+def test_text_that_is_not_unicode_is_400(http: httpx.Client) -> None:
+    half = b'{"message": "\\ud800", "allow_empty": true, "paths": ["\\ud800"]}'
+    assert http.post("/repositories/wire/branches/main/commits", content=half).status_code == 400
+    assert http.post("/repositories/wire/branches/main/objects/delete", content=half).status_code == 400
+
+
+@pytest.mark.parametrize("amount", ["1001", "-2", "x"])
+def test_amounts_outside_the_schema_are_400(http: httpx.Client, amount: str) -> None:
+    assert http.get("/repositories/wire/refs/main/objects/ls", params={"amount": amount}).status_code == 400
+
+
+def test_minus_one_asks_for_the_largest_page(http: httpx.Client) -> None:
+    page = http.get("/repositories/wire/refs/main/objects/ls", params={"amount": -1}).json()
+    assert page["pagination"] == {"has_more": False, "next_offset": "", "results": 1, "max_per_page": 1000}
+
+
+def test_head_range_and_conditional_reads(http: httpx.Client) -> None:
+    url = "/repositories/wire/refs/main/objects?path=o"
+    head = http.head(url)
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, "4", b"")
+    assert http.get(url, headers={"If-None-Match": head.headers["etag"]}).status_code == 304
+    part = http.get(url, headers={"Range": "bytes=1-2"})
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"at", "bytes 1-2/4")
+    beyond = http.get(url, headers={"Range": "bytes=9-"})
+    assert (beyond.status_code, beyond.headers["content-range"]) == (416, "bytes */4")
+    absent = http.head("/repositories/wire/refs/main/objects?path=absent")
+    assert (absent.status_code, absent.content) == (404, b"")
+
+
+def test_if_none_match_star_creates_only_once(http: httpx.Client) -> None:
+    url = "/repositories/wire/branches/main/objects?path=only-once"
+    headers = {"If-None-Match": "*"}
+    assert [http.post(url, content=b"x", headers=headers).status_code for _ in range(2)] == [201, 412]
+
+
+def test_protection_is_changed_only_by_who_saw_it(http: httpx.Client) -> None:
+    http.post("/repositories", json={"name": "guarded", "storage_namespace": "local://guarded"})
+    url = "/repositories/guarded/settings/branch_protection"
+    seen = http.get(url).headers["etag"]
+    assert http.put(url, json=[{"pattern": "main"}], headers={"If-Match": seen}).status_code == 204
+    assert http.put(url, json=[], headers={"If-Match": seen}).status_code == 412
+
+
+def test_signed_urls_accept_nothing_but_what_was_signed(http: httpx.Client, embedded: object) -> None:
+    location = http.get(
+        "/repositories/wire/branches/main/staging/backing", params={"path": "s", "presign": "True"}
+    ).json()
+    url = httpx.URL(location["presigned_url"])
+    expires = url.params["expires"]
+    forged = [
+        url.copy_set_param("expires", str(int(expires) + 1)),
+        url.copy_set_param("signature", "0" * 64),
+        url.copy_set_param("signature", "ü"),
+        url.copy_set_param("expires", "9" * 40),
+        url.copy_with(path=url.path.replace("/wire/", "/guarded/")),
+        url.copy_remove_param("signature"),
+    ]
+    assert [httpx.put(one, content=b"x").status_code for one in forged] == [403] * len(forged)
+    assert httpx.put(url, content=b"x").status_code == 200
+    download = http.get("/repositories/wire/refs/main/objects/stat", params={"path": "o", "presign": "True"}).json()
+    address = httpx.URL(download["physical_address"])
+    assert httpx.get(address).content == b"data"
+    assert httpx.get(address.copy_set_param("type", "text/html")).status_code == 403
+    assert httpx.put(address, content=b"x").status_code in (403, 405)
+
+
+def test_a_link_must_describe_what_was_uploaded(http: httpx.Client) -> None:
+    backing = "/repositories/wire/branches/main/staging/backing"
+    location = http.get(backing, params={"path": "s", "presign": "True"}).json()
+    body = {"staging": location, "checksum": "0" * 32, "size_bytes": 1}
+    assert http.put(backing, params={"path": "s"}, json=body).status_code == 400  # nothing uploaded yet
+    etag = httpx.put(location["presigned_url"], content=b"xy").headers["etag"]
+    assert http.put(backing, params={"path": "s"}, json=body).status_code == 400
+    good = {"staging": location, "checksum": etag.strip('"'), "size_bytes": 2}
+    assert http.put(backing, params={"path": "s"}, json=good).status_code == 200
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(http: httpx.Client, embedded: object) -> None:
+    request = (
+        b"POST /api/v1/repositories/wire/branches/main/objects?path=broken HTTP/1.1\r\nHost: x\r\n"
+        b"Authorization: Basic QUtJQVRFU1RLRVk6dGVzdC1zZWNyZXQta2V5\r\nContent-Length: 9000000\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", embedded.port)) as connection:
+        connection.sendall(request + b"x" * 3_000_000)
+    incoming = embedded.data / "repositories" / "wire" / "incoming"
+    deadline = time.monotonic() + 10
+    while list(incoming.iterdir()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert list(incoming.iterdir()) == []
+    assert http.head("/repositories/wire/refs/main/objects?path=broken").status_code == 404
+
+
+def test_unknown_operations_say_so(http: httpx.Client) -> None:
+    answer = http.post("/repositories/wire/branches/main/revert", json={})
+    assert answer.status_code in (404, 405)
+    assert "part of lakeFS" in answer.json()["message"]
+
+
+def test_data_is_private_and_used_by_one_server_only(embedded: object, tmp_path: Path) -> None:
+    assert stat.S_IMODE(embedded.data.stat().st_mode) & 0o077 == 0
+    command = [sys.executable, "-m", "slipway.embedded.lakefs_server", "--data", str(embedded.data), "--port", "1"]
+    ended = subprocess.run(
+        [*command, "--credentials", str(embedded.credentials)],
+        capture_output=True, text=True, timeout=60, check=False,
+        env={"PYTHONPATH": str(Path(__file__).parents[3] / "include")},
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert "another server" in ended.stderr
