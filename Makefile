@@ -11,7 +11,7 @@ export PYTHONPATH := include
 .PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e check lock audit clean
 
 help: ## List what can be made
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
 setup: $(STAMP) java ## Install everything into .venv
 
@@ -46,10 +46,12 @@ check: setup ## What a developer runs before every commit: ruff, mypy, unit test
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy include/slipway plugins dags
-	@$(BIN)/pytest -q tests/unit tests/dags
+	@$(BIN)/mypy include/models docker/make_secrets.py docker/airflow docker/spark
+	@$(BIN)/pytest -q -n 2 tests/unit
+	@$(BIN)/pytest -q tests/dags
 
 test-unit: setup ## The fast tests
-	@$(BIN)/pytest -q tests/unit
+	@$(BIN)/pytest -q -n 2 tests/unit
 
 test-dags: setup ## The rules DAG files obey
 	@$(BIN)/pytest -q tests/dags
@@ -65,7 +67,7 @@ test-e2e: setup chromium ## The whole stack: browser, backfill, both pipelines
 
 test: setup chromium ## Every test
 	@$(MAKE) --no-print-directory check
-	@$(BIN)/pytest -q tests/contract tests/integration tests/regression tests/spark
+	@$(BIN)/pytest -q -n 2 --dist loadfile tests/contract tests/integration tests/regression tests/spark
 	@$(BIN)/pytest -q tests/e2e
 
 lock: setup ## Write requirements.lock from what is installed

@@ -34,7 +34,12 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,
-    default_args={"owner": "slipway", "retries": 3, "retry_delay": dt.timedelta(minutes=5)},
+    default_args={
+        "owner": "slipway",
+        "retries": 3,
+        "retry_delay": dt.timedelta(minutes=5),
+        "execution_timeout": dt.timedelta(minutes=10),
+    },
     tags=["slipway", "housekeeping"],
 ):
     refresh_channel()

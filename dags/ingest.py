@@ -92,7 +92,12 @@ def ingest_line(pipeline: Pipeline) -> DAG:
         catchup=False,
         max_active_runs=4,
         params=PARAMS,
-        default_args={"owner": pipeline.owner, "retries": 2, "retry_delay": dt.timedelta(seconds=5)},
+        default_args={
+            "owner": pipeline.owner,
+            "retries": 2,
+            "retry_delay": dt.timedelta(seconds=5),
+            "execution_timeout": dt.timedelta(minutes=30),
+        },
         tags=["slipway", pipeline.name, "ingest"],
     ) as dag:
         publish(features(pipeline.name, land_raw(pipeline.name)))

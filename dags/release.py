@@ -33,6 +33,7 @@ from slipway_airflow.failures import fail_fast
 PARAMS = {
     "version": Param("", type="string", title="Version", description="MLflow version; empty: the newest registered."),
     "approval": Param(False, type="boolean", title="Approval", description="Ask a person before the last phase."),
+    "supersede": Param(False, type="boolean", title="Supersede", description="First roll back one left unfinished."),
     "note": Param("", type="string", title="Note", description="Why this release was started."),
 }
 
@@ -47,9 +48,9 @@ def rollout(name: str, version: str) -> Rollout:
 @fail_fast
 def prepare(name: str) -> str:
     """Choose the version and sign its files."""
-    asked = str(get_current_context()["params"]["version"])
-    version = stage.choose_version(connections.mlflow(), name, asked)
-    stage.prepare(rollout(name, version), connections.mlflow(), connections.channel())
+    params = get_current_context()["params"]
+    version = stage.choose_version(connections.mlflow(), name, str(params["version"]))
+    stage.prepare(rollout(name, version), connections.mlflow(), connections.channel(), supersede=params["supersede"])
     return version
 
 
@@ -89,9 +90,11 @@ def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:
 
 @task(trigger_rule=TriggerRule.ONE_FAILED)
 @fail_fast
-def roll_back(name: str, version: str | None, observed: list[str]) -> None:
+def roll_back(name: str, observed: list[str]) -> None:
     """Return every device to the version before; fails, so that the run says it did not succeed."""
-    stage.roll_back(rollout(name, version) if version else None, connections.ledger(), phases(observed))
+    pipeline, run_id = find_pipeline(settings().pipelines, name), get_current_context()["run_id"]
+    undone = stage.rollout_of_run(connections.channel(), pipeline, run_id)
+    stage.roll_back(undone, connections.ledger(), phases(observed))
 
 
 def phases(observed: list[str]) -> list[dict[str, Any]]:
@@ -131,6 +134,7 @@ def release_line(pipeline: Pipeline) -> DAG:
             subject=f"{pipeline.title}: release to the whole fleet?",
             body="Version {{ ti.xcom_pull(task_ids='prepare') }} passed its gates on part of the fleet.",
             fail_on_reject=True,
+            retries=0,
         )
         steps = [step for percent in early for step in phase(percent)]
         asking = ask(f"phase_{last}.open_phase")
@@ -138,7 +142,7 @@ def release_line(pipeline: Pipeline) -> DAG:
         chain(version, *steps, asking, [approve, opened])
         completed = complete(pipeline.name, version, observed)
         approve >> opened >> seen >> completed
-        [*steps, approve, opened, seen, completed] >> roll_back(pipeline.name, version, observed)
+        [version, *steps, approve, opened, seen, completed] >> roll_back(pipeline.name, observed)
     return dag
 
 

@@ -9,7 +9,8 @@
 4. **export** writes the canonical ONNX, **compile** makes one artifact per target and compares it with PyTorch.
 5. **register** makes one version in MLflow with every artifact, and starts its release.
 
-Starts by itself when enough new partitions of a month are published, or by hand.
+Starts by itself when enough new partitions of a month are published, and then uses data up to that month's end; or by
+hand, with the last day to use in its form.
 """
 
 from __future__ import annotations
@@ -40,6 +41,7 @@ from slipway.stages.register import champion_version, register_version
 from slipway.stages.train import TrainingPlan, plan_training
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
+from slipway_airflow.partition import training_end
 from slipway_airflow.pod_task import PodTask
 from slipway_airflow.provenance import run_of
 
@@ -51,6 +53,9 @@ PARAMS = {
         title="Fewest partitions",
         description="Refuse to train on fewer days; empty: the pipeline's own number.",
     ),
+    "until": Param(
+        None, type=["null", "string"], format="date", title="Until", description="Last day to use; empty: the newest."
+    ),
     "note": Param("", type="string", title="Note", description="Why this run was started."),
 }
 
@@ -59,13 +64,15 @@ PARAMS = {
 @fail_fast
 def plan(name: str) -> dict[str, Any]:
     """Pin the data and decide the whole run."""
-    pipeline = find_pipeline(settings().pipelines, name)
+    context, pipeline = get_current_context(), find_pipeline(settings().pipelines, name)
     made = plan_training(
         connections.lake(),
         pipeline,
         root=settings().root,
+        runtime=connections.compute().runtime,
         champion=champion_version(connections.mlflow(), pipeline),
-        least=get_current_context()["params"]["partitions"],
+        least=context["params"]["partitions"],
+        until=training_end(context),
     )
     return asdict(made)
 
@@ -108,7 +115,12 @@ def train_line(pipeline: Pipeline) -> DAG:
         catchup=False,
         max_active_runs=1,
         params=PARAMS,
-        default_args={"owner": pipeline.owner, "retries": 1, "retry_delay": dt.timedelta(seconds=5)},
+        default_args={
+            "owner": pipeline.owner,
+            "retries": 1,
+            "retry_delay": dt.timedelta(seconds=5),
+            "execution_timeout": dt.timedelta(hours=6),
+        },
         tags=["slipway", pipeline.name, "train"],
     ) as dag:
         planned = plan(pipeline.name)

@@ -10,10 +10,10 @@ import argparse
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 
-from pyspark.errors import PySparkException  # noqa: TID253  a leaf: this is what runs on Spark
+from pyspark.errors import AnalysisException, PySparkException  # noqa: TID253  a leaf: this is what runs on Spark
 from pyspark.sql import DataFrame, SparkSession  # noqa: TID253
 
-from slipway.errors import ContractError
+from slipway.errors import ConfigurationError, ContractError
 from slipway.lake.datasource import LakeFSDataSource
 from slipway.lake.spark_error import slipway_error
 
@@ -38,10 +38,19 @@ def run(
         tables = {table: reader.load(f"{source.rstrip('/')}/raw/{table}/date={partition}") for table in inputs}
         transform(tables, partition).write.format("lakefs").mode("overwrite").save(output)
     except PySparkException as error:
-        found = slipway_error(error)
+        found = slipway_error(error) or _wrong_job(error, partition)
         if found is None:
             raise
         raise found from error
+
+
+def _wrong_job(error: PySparkException, partition: str) -> ConfigurationError | None:
+    """An error of the job itself, which a retry would only meet again."""
+    if not isinstance(error, AnalysisException):
+        return None
+    return ConfigurationError(
+        f"partition {partition}: Spark cannot analyse the job's query: {error}; correct its transform in spark_jobs/"
+    )
 
 
 def main(transform: Transform, inputs: Sequence[str], argv: Sequence[str] | None = None) -> None:

@@ -35,6 +35,11 @@ def demo(
     try:
         count = days or find_pipeline(settings().pipelines, pipeline).training.min_new_partitions
         journey = Journey(pipeline, first.date(), first.date() + dt.timedelta(days=count - 1))
+        if journey.last.month != journey.first.month:
+            raise ConfigurationError(
+                f"expected days of one month, since training counts new partitions by month; got {journey.first} to "
+                f"{journey.last}: choose an earlier --first"
+            )
         run_demo(settings(), journey, console, stop=exit_)
     except SlipwayError as error:
         _fail(error)

@@ -25,7 +25,6 @@ trying the same thing again can help: bad data stays bad, an unreachable service
     + PodResultError
 
   x ModelError
-    + MarginError
 
   x CompileError
     + ParityError
@@ -117,10 +116,6 @@ class PodResultError(PodError):
 
 class ModelError(SlipwayError):
     """A model module or a trained model is not usable."""
-
-
-class MarginError(ModelError):
-    """A model does not beat the baseline or the champion by the pipeline's margins."""
 
 
 class CompileError(SlipwayError):

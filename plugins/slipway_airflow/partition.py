@@ -20,8 +20,29 @@ def partition_of(context: Context) -> dt.date:
     run: Any = context["dag_run"]
     text = context["params"].get("partition") or run.partition_key
     if not text:
-        return run.run_after.date() - dt.timedelta(days=1)  # type: ignore[no-any-return]
+        return run.run_after.astimezone(dt.UTC).date() - dt.timedelta(days=1)  # type: ignore[no-any-return]
+    return _date("partition", str(text)[:10])
+
+
+def training_end(context: Context) -> dt.date | None:
+    """The last day a training run may use: the form's ``until``, else the end of the month that set it off.
+
+    ``None`` for a run by hand without either: all there is.
+
+    Raises:
+        ConfigurationError: the form's or key's text is neither a date nor a month.
+    """
+    run: Any = context["dag_run"]
+    if text := context["params"].get("until"):
+        return _date("until", str(text)[:10])
+    if not run.partition_key:
+        return None
+    first = _date("partition key", f"{run.partition_key}"[:7] + "-01")
+    return (first + dt.timedelta(days=31)).replace(day=1) - dt.timedelta(days=1)
+
+
+def _date(what: str, text: str) -> dt.date:
     try:
-        return dt.date.fromisoformat(str(text)[:10])
+        return dt.date.fromisoformat(text)
     except ValueError as error:
-        raise ConfigurationError(f"partition: expected a date such as 2013-02-01, got {text!r}") from error
+        raise ConfigurationError(f"{what}: expected a date such as 2013-02-01, got {text!r}") from error

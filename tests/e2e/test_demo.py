@@ -1,9 +1,14 @@
 """What `make demo` promises, on a stack of its own."""
 
+import contextlib
 import re
 import stat
 
 import httpx
+import psutil
+
+from slipway.embedded.stack import Stack
+from slipway.embedded.supervision import Supervisor
 
 
 def test_fourteen_days_are_published_and_pinned(demo):
@@ -66,18 +71,26 @@ def test_secrets_are_private_and_in_no_log(demo, project):
     file = project.root / "var/secrets.json"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     secrets = re.findall(r'"([^"\s]{16,})"', file.read_text())
-    logs = "".join(path.read_text(errors="replace") for path in (project.root / "var/log").rglob("*") if path.is_file())
+    folders = [project.root / "var/log", project.root / "var/airflow/logs"]
+    files = [path for folder in folders for path in folder.rglob("*.log")]
+    assert any("task_id=train" in str(path) for path in files)
+    logs = "".join(path.read_text(errors="replace") for path in files)
     assert secrets and not [name for name in secrets if name in logs]
 
 
-def test_the_services_listen_on_loopback_only(demo, project):
+def test_everything_the_stack_runs_listens_on_loopback_only(demo, project):
     ports = {
         int(port) for port in re.findall(r"conn_port: (\d+)", (project.root / "airflow_settings.yaml").read_text())
     }
-    listening = [line.split()[3] for line in project.run("ss", "-ltnH").stdout.splitlines()]
-    ours = [address for address in listening if int(address.rsplit(":", 1)[1]) in ports]
-    assert len(ours) >= len(ports)
-    assert all(address.startswith(("127.0.0.1:", "[::1]:", "[::ffff:127.0.0.1]:")) for address in ours)
+    supervisor = psutil.Process(Supervisor(Stack(project.place()).layout).pid())
+    listening = set()
+    for process in (supervisor, *supervisor.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            sockets = process.net_connections(kind="tcp")
+            listening |= {socket.laddr for socket in sockets if socket.status == psutil.CONN_LISTEN}
+    assert ports <= {address.port for address in listening}
+    loopback = ("127.0.0.1", "::1", "::ffff:127.0.0.1")
+    assert not [address for address in listening if address.ip not in loopback]
 
 
 def test_the_gateway_serves_signed_metadata(demo, project):

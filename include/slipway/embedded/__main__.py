@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.status import Status
 from rich.table import Table
 
 from slipway.embedded.local_settings import LocalSettings
 from slipway.embedded.stack import ServiceStatus, Stack
+from slipway.embedded.terminal import terminal_progress
 from slipway.errors import ConfigurationError, SlipwayError
 from slipway.settings import settings
 
@@ -48,25 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOT_WORKING
 
 
-class _Terminal:
-    """Prints what works, and behind it shows what is still awaited."""
-
-    def __init__(self, console: Console, status: Status) -> None:
-        self._console = console
-        self._status = status
-
-    def ready(self, title: str, seconds: float) -> None:
-        self._console.print(f"[green]ready[/] {title:<24} {seconds:5.1f} s")
-
-    def waiting(self, titles: tuple[str, ...]) -> None:
-        if titles:
-            self._status.update(f"waiting for {', '.join(titles)}")
-
-
 def _up(stack: Stack, console: Console, timeout: float) -> int:
     begin = time.monotonic()
-    with console.status("starting the local stack") as status:
-        local = stack.up(_Terminal(console, status), timeout)
+    with terminal_progress(console, "starting the local stack") as progress:
+        local = stack.up(progress, timeout)
     console.print(f"The local stack is up after {time.monotonic() - begin:.0f} s.\n")
     _print_addresses(stack, local, console)
     return OK

@@ -20,6 +20,7 @@ class DagRun:
     state: str
     partition: str | None
     conf: dict[str, Any]
+    created: dt.datetime
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class AirflowApi:
     """A logged-in session at one Airflow."""
 
     def __init__(self, url: str, user: str, password: str) -> None:
-        self._http = httpx.Client(base_url=url, timeout=60)
+        self._http = httpx.Client(base_url=url, timeout=60, trust_env=False)
         self._login = {"username": user, "password": password}
 
     def log_in(self) -> None:
@@ -75,11 +76,23 @@ class AirflowApi:
         }
         self._call("POST", "/backfills", json=body, exists=True)
 
+    def active_backfills(self, dag_id: str) -> int:
+        """How many backfills of a DAG are not closed; Airflow allows one at a time."""
+        found = self._call("GET", "/backfills", params={"dag_id": dag_id})
+        return sum(backfill["completed_at"] is None for backfill in found["backfills"])
+
     def runs(self, dag_id: str) -> list[DagRun]:
         """All runs, newest first (at most 500)."""
         found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"limit": 500, "order_by": "-run_after"})
         return [
-            DagRun(dag_id, run["dag_run_id"], run["state"], run.get("partition_key"), run.get("conf") or {})
+            DagRun(
+                dag_id,
+                run["dag_run_id"],
+                run["state"],
+                run.get("partition_key"),
+                run.get("conf") or {},
+                dt.datetime.fromisoformat(run["queued_at"]),
+            )
             for run in found["dag_runs"]
         ]
 

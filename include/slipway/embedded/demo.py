@@ -19,6 +19,7 @@ from slipway.embedded.airflow_api import AirflowApi, DagRun, TaskRun
 from slipway.errors import SlipwayError
 
 POLL_SECONDS = 1.5
+LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 DONE = frozenset({"success", "skipped", "failed", "upstream_failed", "removed"})
 
 
@@ -31,12 +32,14 @@ class Journey:
     last: dt.date
 
     @property
+    def month(self) -> str:
+        """The partition key of the training these days set off."""
+        return f"{self.first:%Y-%m}"
+
+    @property
     def days(self) -> list[str]:
         count = (self.last - self.first).days + 1
         return [(self.first + dt.timedelta(days=n)).isoformat() for n in range(count)]
-
-
-FLIGHTS = Journey("flight_delay", dt.date(2013, 1, 1), dt.date(2013, 1, 14))
 
 
 class DemoError(SlipwayError):
@@ -60,12 +63,19 @@ class Demo:
             DemoError: a run failed or the time is over.
         """
         self._wait_for_dags()
-        self._ingest()
-        trained = self._follow("train", "training, compiling, registering")
-        registered = next((task for task in self._airflow.tasks(trained) if task.task_id == "register"), None)
-        if registered is not None and registered.state == "skipped":
-            self._console.print("the new model does not beat the champion by the pipeline's margins: it stays")
-        self._follow("release", "releasing in phases")
+        since = self._ingest()
+        trained = self._follow(
+            "train",
+            "training, compiling, registering",
+            lambda run: run.partition == self._journey.month and run.created >= since,
+        )
+        if any(task.task_id == "register" and task.state == "skipped" for task in self._airflow.tasks(trained)):
+            self._console.print("the new model does not beat what it was compared with by the pipeline's margins")
+            if not self._airflow.runs(f"{self._journey.pipeline}.release"):
+                raise DemoError("no model was good enough to be released; the log of the task accept says by how much")
+            self._follow("release", "the release before", lambda run: run.created <= trained.created)
+            return
+        self._follow("release", "releasing in phases", lambda run: run.created >= trained.created)
 
     def tasks(self, line: str) -> list[TaskRun]:
         """The task runs of a line this demo watched."""
@@ -82,11 +92,15 @@ class Demo:
         for dag in lines:
             self._airflow.unpause(dag)
 
-    def _ingest(self) -> None:
+    def _ingest(self) -> dt.datetime:
+        """Returns from when on a training run is about these days: any time when all were ingested before."""
         dag = f"{self._journey.pipeline}.ingest"
         days = set(self._journey.days)
         # Airflow takes up failed runs again some moments after it is asked to.
-        waiting = {run.run_id for run in self._airflow.runs(dag) if run.state == "failed"}
+        before = _latest([run for run in self._airflow.runs(dag) if run.partition in days])
+        waiting = {run.run_id for run in before if run.state == "failed"}
+        complete = {run.partition for run in before if run.state == "success"} == days
+        since = LONG_AGO if complete else dt.datetime.now(dt.UTC)
         self._airflow.backfill(dag, self._journey.first, self._journey.last, most=4)
         with self._progress("ingesting days", len(days)) as advance:
             while True:
@@ -97,16 +111,16 @@ class Demo:
                 done = sum(run.state == "success" for run in runs)
                 advance(done, f"{sum(run.state == 'running' for run in runs)} running")
                 if done == len(days):
-                    return
+                    return since
                 self._pause(f"{done} of {len(days)} days are ingested")
 
-    def _follow(self, line: str, title: str) -> DagRun:
+    def _follow(self, line: str, title: str, belongs: Callable[[DagRun], bool]) -> DagRun:
         dag = f"{self._journey.pipeline}.{line}"
         # A run that had failed before this demo is cleared once, to go on from where it stopped.
         failed_before = {run.run_id for run in self._airflow.runs(dag) if run.state == "failed"}
         with self._progress(title, 1) as advance:
             while True:
-                if runs := self._airflow.runs(dag):
+                if runs := [run for run in self._airflow.runs(dag) if belongs(run)]:
                     self.runs[line] = runs[:1]
                     tasks = self._airflow.tasks(runs[0])
                     now = ", ".join(dict.fromkeys(task.label for task in tasks if task.state == "running"))

@@ -46,6 +46,8 @@ def build_report(
             "metrics": made["metrics"],
             "baseline": made["baseline"],
             "fingerprint": registered.fingerprint,
+            "learned_from": made["partitions"],
+            "held_out": made["holdout"],
         },
         "targets": made["targets"],
         "release": {
@@ -100,7 +102,8 @@ def show(report: Mapping[str, Any], console: Console) -> None:
     metric = model["metric"]
     console.print(
         f"\n[bold]{model['name']} version {model['version']}[/]: {metric} {model['metrics'][metric]:.3f}, "
-        f"baseline {model['baseline'][metric]:.3f}; learned from {report['partitions']} partitions at "
+        f"baseline {model['baseline'][metric]:.3f}; learned from {len(model['learned_from'])} partitions, judged on "
+        f"{len(model['held_out'])} later ones, of {report['partitions']} ingested at "
         f"features commit {report['features_commit'][:12]}"
     )
     table = Table("target", "status", "agreement", "p50 ms", "reason or sha256")

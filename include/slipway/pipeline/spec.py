@@ -141,7 +141,8 @@ class Training(Spec):
     """Module in ``include/models/``."""
     pod: Name
     """Pod manifest in ``include/pods/``."""
-    min_new_partitions: Annotated[int, Field(ge=1)]
+    min_new_partitions: Annotated[int, Field(ge=1, le=28)]
+    """New partitions of one calendar month that start a training; every month has 28 days."""
     holdout_partitions: Annotated[int, Field(ge=1)]
     """The latest partitions, never trained on."""
     max_partitions: Annotated[int, Field(ge=2)]

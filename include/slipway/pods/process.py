@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from slipway.errors import ConfigurationError, PodDeadlineError, PodFailedError
@@ -21,7 +22,8 @@ _PR_SET_PDEATHSIG = 1
 class ProcessPod:
     """One run of a manifest's container as a process group of its own.
 
-    The group dies with this process (``PR_SET_PDEATHSIG``, Linux), so a killed worker leaves no orphan.
+    ``kill`` ends the whole group. When this process is itself killed, the kernel ends the container's command
+    (``PR_SET_PDEATHSIG``, Linux), so that a killed worker leaves no training behind.
     """
 
     def __init__(self, manifest: PodManifest, arguments: Sequence[str], secrets: Secrets, root: Path) -> None:
@@ -56,7 +58,7 @@ class ProcessPod:
                 text=True,
                 errors="replace",
                 start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - runs before exec, touches nothing shared
+                preexec_fn=partial(_die_with, os.getpid()),  # noqa: PLW1509 - runs before exec, touches nothing shared
             )
         except OSError as error:
             raise ConfigurationError(f"cannot run {self._command[0]!r} as a process: {error}") from error
@@ -111,5 +113,7 @@ def _interpreted(command: Sequence[str]) -> list[str]:
     return [sys.executable if part == "python" else part for part in command[:1]] + list(command[1:])
 
 
-def _die_with_parent() -> None:
+def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before the signal was set up
+        os._exit(1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -23,3 +25,17 @@ def read_parquet(data: bytes, where: str) -> pa.Table:
             "the object is truncated or damaged: deliver it again, then run the partition again"
         ) from error
     return table
+
+
+def concatenate(parts: Sequence[pa.Table]) -> pa.Table:
+    """The parts of one dataset as one table; an empty one when there are none.
+
+    Raises:
+        UnreadableDataError: their schemas differ.
+    """
+    if not parts:
+        return pa.table({})
+    try:
+        return pa.concat_tables(parts)
+    except pa.ArrowException as error:
+        raise UnreadableDataError(f"expected all parts of the dataset to have one schema: {error}") from error

@@ -75,6 +75,12 @@ class QualityReport:
         return render(self)
 
 
+def unreadable(dataset: str, partition: str, reason: str) -> QualityReport:
+    """The report on data that could not even be read."""
+    problem = Expectation("readable", None, "fail", observed=reason, expected="whole Parquet files of one schema")
+    return QualityReport(dataset, partition, 0, "fail", (problem,), ())
+
+
 def raise_if_failed(report: QualityReport, where: str) -> None:
     """Stop unless the report passed.
 

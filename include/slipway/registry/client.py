@@ -54,15 +54,22 @@ def translated(connection: MlflowConnection) -> Iterator[None]:
     try:
         yield
     except (MlflowException, RequestException) as error:
-        # MLflow's messages quote the URL; where that holds a password, the original must not reach a log either.
-        cause = None if _CREDENTIALS.search(connection.tracking_uri) else error
-        place, reason = (_CREDENTIALS.sub("://", text) for text in (connection.tracking_uri, str(error)))
+        place, reason, cause = without_login(connection.tracking_uri, error)
         if _is_unavailable(error):
             raise UnavailableError(
                 f"expected MLflow at {place}, but it does not answer: {reason}; "
                 "start it or correct the connection mlflow_default"
             ) from cause
         raise RegistryError(f"MLflow at {place} refused: {reason}") from cause
+
+
+def without_login(uri: str, error: Exception) -> tuple[str, str, Exception | None]:
+    """The server's address, an error's text, and the error as a cause, as far as they may reach a log.
+
+    Messages of MLflow and of HTTP clients quote the URL; where that holds a password, the original is left out too.
+    """
+    cause = None if _CREDENTIALS.search(uri) else error
+    return _CREDENTIALS.sub("://", uri), _CREDENTIALS.sub("://", str(error)), cause
 
 
 def code_of(error: Exception) -> str:

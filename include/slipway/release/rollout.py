@@ -133,7 +133,10 @@ class Rollout:
             return
         state = published.state
         if state.next is not None:
-            raise ReleaseError(f"{state.release} is at {state.percent}%; complete it or roll it back first")
+            raise ReleaseError(
+                f"{state.release} is at {state.percent}%; wait for its run to end; if that was stopped by hand, "
+                "release with `supersede`, which rolls it back first"
+            )
         if state.current == self.version:
             raise ReleaseError(f"the fleet is on version {self.version} already; release another version")
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from slipway.errors import EmptyPartitionError, LakeNotFoundError
+from slipway.errors import EmptyPartitionError, LakeNotFoundError, UnreadableDataError
 from slipway.feed.fetch import fetch
 from slipway.feed.parquet import to_parquet
 from slipway.identity.code import code_digests
@@ -28,8 +28,8 @@ from slipway.lake.uri import LakeUri
 from slipway.ledger.statements import Ledger, Statement
 from slipway.pipeline.spec import Pipeline
 from slipway.quality.check import check
-from slipway.quality.parquet import read_parquet
-from slipway.quality.report import raise_if_failed
+from slipway.quality.parquet import concatenate, read_parquet
+from slipway.quality.report import QualityReport, raise_if_failed, unreadable
 from slipway.stages.run import Run
 
 STAGE = "features"
@@ -102,22 +102,20 @@ def land(
 def publish_features(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, run: Run) -> str:
     """Check the features on the run branch and merge them into ``main``; returns the commit that holds them.
 
+    May be repeated after a kill at any point, also when the branch is gone because an earlier try got to its end.
+
     Raises:
         ContractError: the features break their contract; ``main`` is unchanged, the run branch holds the report.
-        UnreadableDataError: the features are not readable Parquet.
+        UnreadableDataError: the features are not readable Parquet; likewise.
         LakeConflictError: ``main`` changed the same paths meanwhile; the message names them.
     """
     if landing.commit is not None:
         return landing.commit
-    prefix = LakeUri(pipeline.repository, landing.branch, features_prefix(landing.partition))
-    outputs = {}
-    parts = []
-    for item in lake.list(prefix):
-        uri = LakeUri(pipeline.repository, landing.branch, item.path)
-        data = lake.get(uri)
-        outputs[item.path] = sha256_bytes(data)
-        parts.append(read_parquet(data, str(uri)))
-    table = pa.concat_tables(parts) if parts else pa.table({})
+    if landing.branch not in lake.branches(pipeline.repository, landing.branch):
+        done = _published(lake, ledger, pipeline, landing.fingerprint)
+        if done is not None:
+            return done
+    table, outputs = _read_features(lake, pipeline, landing)
     _gate(lake, pipeline, landing, STAGE, table)
     commit = publish(
         lake,
@@ -134,41 +132,59 @@ def publish_features(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: La
             partition=landing.partition,
         ),
     )
+    details = {"commit": commit, "rows": table.num_rows, "code": landing.code}
     ledger.record(
-        Statement(
-            fingerprint=landing.fingerprint,
-            stage=STAGE,
-            pipeline=pipeline.name,
-            subject=landing.partition,
-            inputs=landing.inputs,
-            outputs=outputs,
-            details={"commit": commit, "rows": table.num_rows, "code": landing.code},
-        )
+        Statement(landing.fingerprint, STAGE, pipeline.name, landing.partition, landing.inputs, outputs, details)
     )
     lake.delete_branch(pipeline.repository, landing.branch)
     return commit
 
 
+def _read_features(lake: Lake, pipeline: Pipeline, landing: Landing) -> tuple[pa.Table, dict[str, str]]:
+    """The features on the run branch, and path -> sha256 of their objects."""
+    outputs: dict[str, str] = {}
+    parts = []
+    try:
+        for item in lake.list(LakeUri(pipeline.repository, landing.branch, features_prefix(landing.partition))):
+            uri = LakeUri(pipeline.repository, landing.branch, item.path)
+            data = lake.get(uri)
+            outputs[item.path] = sha256_bytes(data)
+            parts.append(read_parquet(data, str(uri)))
+        return concatenate(parts), outputs
+    except UnreadableDataError as error:
+        _reject(lake, pipeline, landing, unreadable(STAGE, landing.partition, str(error)))
+        raise
+
+
 def _gate(lake: Lake, pipeline: Pipeline, landing: Landing, dataset: str, table: pa.Table) -> None:
     contract = pipeline.features.contract if dataset == STAGE else pipeline.raw[dataset]
-    report = check(dataset, table, contract)
-    folder = LakeUri(pipeline.repository, landing.branch, f"_quality/{dataset}/date={landing.partition}")
-    lake.put(folder / "report.json", report.to_json(), content_type="application/json")
-    lake.put(folder / "report.html", report.to_html(), content_type="text/html")
+    report = check(dataset, table, contract, landing.partition)
     if report.outcome == "pass":
+        _keep(lake, pipeline, landing, report)
         return
-    lake.commit(
-        pipeline.repository,
-        landing.branch,
-        f"{pipeline.name} {landing.partition}: {dataset} rejected",
-        {"slipway.fingerprint": landing.fingerprint, "slipway.outcome": "rejected"},
-    )
+    where = _reject(lake, pipeline, landing, report)
     if table.num_rows == 0 and contract.min_rows:
         raise EmptyPartitionError(
             f"{dataset} of {landing.partition}: expected at least {contract.min_rows} rows, the feed has none; nothing "
-            f"was published. Report: {folder / 'report.html'}. Check the feed for that day, then clear the run"
+            f"was published. Report: {where}. Check the feed for that day, then clear the run"
         )
-    raise_if_failed(report, str(folder / "report.html"))
+    raise_if_failed(report, str(where))
+
+
+def _keep(lake: Lake, pipeline: Pipeline, landing: Landing, report: QualityReport) -> LakeUri:
+    folder = LakeUri(pipeline.repository, landing.branch, f"_quality/{report.dataset}/date={landing.partition}")
+    lake.put(folder / "report.json", report.to_json(), content_type="application/json")
+    lake.put(folder / "report.html", report.to_html(), content_type="text/html")
+    return folder / "report.html"
+
+
+def _reject(lake: Lake, pipeline: Pipeline, landing: Landing, report: QualityReport) -> LakeUri:
+    """Keep the run branch as it is for inspection, with the report of what is wrong."""
+    where = _keep(lake, pipeline, landing, report)
+    message = f"{pipeline.name} {landing.partition}: {report.dataset} rejected"
+    metadata = {"slipway.fingerprint": landing.fingerprint, "slipway.outcome": "rejected"}
+    lake.commit(pipeline.repository, landing.branch, message, metadata)
+    return where
 
 
 def _ingredients(pipeline: Pipeline, partition: str, inputs: Mapping[str, str], root: Path) -> Ingredients:

@@ -36,6 +36,16 @@ def rollout_of(channel: ChannelConnection, pipeline: Pipeline, version: str, run
     )
 
 
+def rollout_of_run(channel: ChannelConnection, pipeline: Pipeline, run_id: str) -> Rollout | None:
+    """The release of that run which the channel is in, told from the channel alone; ``None`` when it is in another."""
+    published = Channel(channel).publication(pipeline.name)
+    prefix, suffix = release_id(pipeline.name, "|", run_id).split("|")
+    if published is None or not published.state.release.endswith(suffix):
+        return None
+    version = published.state.release.removeprefix(prefix).removesuffix(suffix)
+    return rollout_of(channel, pipeline, version, run_id)
+
+
 def choose_version(registry: MlflowConnection, pipeline: str, asked: str) -> str:
     """The version asked for, else the newest registered one (alias ``challenger``).
 
@@ -48,10 +58,21 @@ def choose_version(registry: MlflowConnection, pipeline: str, asked: str) -> str
     return version
 
 
-def prepare(rollout: Rollout, registry: MlflowConnection, channel: ChannelConnection) -> None:
-    """Sign the version's files into the channel, made with its keys if it is new; no device takes them yet."""
+def prepare(
+    rollout: Rollout, registry: MlflowConnection, channel: ChannelConnection, *, supersede: bool = False
+) -> None:
+    """Sign the version's files into the channel, made with its keys if it is new; no device takes them yet.
+
+    ``supersede`` rolls back a release that was left unfinished (its run was stopped by hand); without it that is an
+    error, since it may still be going on.
+    """
     files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version)
-    Channel(channel).initialise()
+    signer = Channel(channel)
+    signer.initialise()
+    left = signer.state(rollout.pipeline.name)
+    if supersede and left is not None and left.next is not None and left.release != rollout.release:
+        signer.rollback(rollout.pipeline.name, left.release, f"superseded by {rollout.release}")
+        _LOG.warning("%s was left unfinished and is rolled back", left.release)
     state = rollout.prepare(files)
     _LOG.info("%s: %d files signed, channel serial %d", rollout.release, len(files), state.serial)
 

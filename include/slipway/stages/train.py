@@ -6,27 +6,30 @@ out, the fingerprint, and for every pod its arguments and where its result must 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slipway.errors import DataError
+from slipway.connections import Runtime
 from slipway.identity.code import code_digests
-from slipway.identity.digest import sha256_bytes
+from slipway.identity.digest import sha256_bytes, sha256_file
 from slipway.identity.environment import lock_digest
-from slipway.identity.fingerprint import Ingredients
+from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
+from slipway.lake.records import ObjectInfo
 from slipway.lake.run_branch import train_branch
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.spec import Pipeline
 from slipway.pods.manifest import PodManifest, load_manifest
 from slipway.pods.result import PodResult, read_result
+from slipway.stages.partitions import choose_partitions, without_replays
 
 STAGE = "train"
-_PARTITION = re.compile(r"^features/date=(\d{4}-\d{2}-\d{2})/")
+_DAY = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
 
 
 @dataclass(frozen=True)
@@ -63,23 +66,15 @@ class TrainingPlan:
         return LakeUri.parse(self.works[work].output)
 
 
-def choose_partitions(available: list[str], *, holdout: int, most: int, least: int) -> tuple[list[str], list[str]]:
-    """Split days into those learned from and the later ones held out, newest ``most`` days in all.
-
-    Raises:
-        DataError: there are fewer than ``least`` days, or none is left to learn from.
-    """
-    days = sorted(set(available))[-most:]
-    if len(days) < max(least, holdout + 1):
-        raise DataError(
-            f"expected at least {max(least, holdout + 1)} partitions of features, got {len(days)}"
-            f"{': ' + days[0] + ' to ' + days[-1] if days else ''}; backfill more days, then trigger the run again"
-        )
-    return days[:-holdout], days[-holdout:]
-
-
 def plan_training(
-    lake: Lake, pipeline: Pipeline, *, root: Path, champion: str | None, least: int | None = None
+    lake: Lake,
+    pipeline: Pipeline,
+    *,
+    root: Path,
+    runtime: Runtime,
+    champion: str | None,
+    least: int | None = None,
+    until: dt.date | None = None,
 ) -> TrainingPlan:
     """Pin ``main`` and decide the whole run; the run branch starts at the pinned commit.
 
@@ -88,6 +83,8 @@ def plan_training(
         pipeline: whose model is trained.
         root: the project, for its code.
         champion: version the new model is compared with; part of the fingerprint, since it decides the verdict.
+        runtime: where the pods will run; decides the hardware class.
+        until: the last partition to use, for a training as of an earlier day; all when ``None``.
         least: fewest partitions to train on; the pipeline's ``min_new_partitions`` when ``None``.
 
     Raises:
@@ -95,41 +92,59 @@ def plan_training(
     """
     lake.ensure_repository(pipeline.repository)
     commit = lake.resolve(pipeline.repository, "main")
-    objects = lake.list(LakeUri(pipeline.repository, commit, "features/"))
-    matches = (_PARTITION.match(item.path) for item in objects)
+    features = _by_day(lake.list(LakeUri(pipeline.repository, commit, "features/")))
+    days = [day for day in features if until is None or day <= until.isoformat()]
     partitions, holdout = choose_partitions(
-        [match.group(1) for match in matches if match],
+        days,
         holdout=pipeline.training.holdout_partitions,
         most=pipeline.training.max_partitions,
         least=pipeline.training.min_new_partitions if least is None else least,
     )
+    raw = _by_day(lake.list(LakeUri(pipeline.repository, commit, "raw/")))
+    partitions = without_replays(partitions, holdout, raw)
     ingredients = Ingredients(
         stage=STAGE,
         pipeline=pipeline.name,
         code=training_code(pipeline, root),
-        parameters={
-            "training": pipeline.training.model_dump(mode="json"),
-            "compile": pipeline.compile.model_dump(mode="json"),
-            "partitions": partitions,
-            "holdout": holdout,
-            "champion": champion,
-        },
-        inputs={
-            item.path: item.checksum
-            for item in objects
-            if (match := _PARTITION.match(item.path)) and match.group(1) in {*partitions, *holdout}
-        },
+        parameters=_parameters(pipeline, root, partitions, holdout) | {"champion": champion},
+        inputs={path: checksum for day in (*partitions, *holdout) for path, checksum in features[day]},
         environment=lock_digest(root),
-        hardware=_hardware(load_manifest(root / "include" / "pods" / f"{pipeline.training.pod}.yaml")),
+        hardware=_hardware(runtime, load_manifest(_manifest(root, pipeline.training.pod))),
         seed=pipeline.training.seed,
     )
-    plan = _works(pipeline, commit, partitions, holdout, ingredients)
+    plan = _works(pipeline, commit, ingredients)
     lake.create_branch(pipeline.repository, plan.branch, commit)
     return plan
 
 
-def _hardware(manifest: PodManifest) -> str:
-    """The hardware class a pod asks for: node selector and accelerators, not the machine it happened to run on."""
+def _by_day(objects: Sequence[ObjectInfo]) -> dict[str, list[tuple[str, str]]]:
+    """Day -> (path, checksum) of its objects, days in order."""
+    days: dict[str, list[tuple[str, str]]] = {}
+    for item in objects:
+        if match := _DAY.search(item.path):
+            days.setdefault(match.group(1), []).append((item.path, item.checksum))
+    return dict(sorted(days.items()))
+
+
+def _parameters(pipeline: Pipeline, root: Path, partitions: list[str], holdout: list[str]) -> dict[str, Any]:
+    return {
+        "training": pipeline.training.model_dump(mode="json"),
+        "compile": pipeline.compile.model_dump(mode="json"),
+        "min_golden_agreement": pipeline.release.gates.min_golden_agreement,
+        "partitions": partitions,
+        "holdout": holdout,
+        "pods": {pod: sha256_file(_manifest(root, pod)) for pod in (pipeline.training.pod, pipeline.compile.pod)},
+    }
+
+
+def _manifest(root: Path, pod: str) -> Path:
+    return root / "include" / "pods" / f"{pod}.yaml"
+
+
+def _hardware(runtime: Runtime, manifest: PodManifest) -> str:
+    """This machine's class for a process; else what the pod asks for, not the node it happens to run on."""
+    if runtime == "process":
+        return cpu_hardware_class()
     limits = manifest.container.resources.limits
     asked = {**manifest.spec.selector, **{key: str(value) for key, value in limits.items() if "/" in key}}
     return ",".join(f"{key}={value}" for key, value in sorted(asked.items())) or "cpu"
@@ -138,19 +153,21 @@ def _hardware(manifest: PodManifest) -> str:
 def training_code(pipeline: Pipeline, root: Path) -> dict[str, str]:
     """The code a model is made by: training, export, compile, and the user's model module."""
     include = root / "include"
+    # Targets are looked up by name, so that one's libraries are not needed for another: no import leads to them.
+    targets = sorted((include / "slipway" / "compile" / "targets").glob("*.py"))
     entries = [
         include / "slipway" / "training" / "__main__.py",
         include / "slipway" / "compile" / "__main__.py",
         include / "slipway" / "compile" / "export.py",
         include / "models" / f"{pipeline.training.model}.py",
+        *targets,
     ]
     return code_digests(entries, [include])
 
 
-def _works(
-    pipeline: Pipeline, commit: str, partitions: list[str], holdout: list[str], ingredients: Ingredients
-) -> TrainingPlan:
+def _works(pipeline: Pipeline, commit: str, ingredients: Ingredients) -> TrainingPlan:
     fingerprint = ingredients.fingerprint()
+    partitions, holdout, champion = (ingredients.parameters[name] for name in ("partitions", "holdout", "champion"))
     branch = train_branch(pipeline.name, fingerprint)
     base = LakeUri(pipeline.repository, branch, f"models/{fingerprint}")
     shared = ["--pipeline", pipeline.name, "--fingerprint", fingerprint]
@@ -158,8 +175,9 @@ def _works(
     made = ["--train", train, "--export", export]
     targets: list[str] = [target.name for target in pipeline.compile.targets]
     days = ["--commit", commit, "--partitions", ",".join(partitions), "--holdout", ",".join(holdout)]
+    compared = ["--champion", champion] if champion else []
     arguments: dict[str, list[str]] = {
-        "train": [*days, "--output", train],
+        "train": [*days, *compared, "--output", train],
         "export": ["--input", train, "--output", export],
         **{name: ["--target", name, *made, "--output", str(base / f"compile-{name}")] for name in targets},
     }

@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         holdout=options.holdout,
         fingerprint=options.fingerprint,
         output=options.output,
+        champion=options.champion,
     )
     train(request, pipeline, module, lake, client)
 
@@ -65,6 +66,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--fingerprint", required=True, type=_hex64, help="of this training, 64 hex digits")
     parser.add_argument(
         "--output", required=True, type=_uri, metavar="URI", help="lakefs://<repository>/<branch>/<folder>"
+    )
+    parser.add_argument(
+        "--champion", metavar="VERSION", help="registered version to compare with; none: the baseline only"
     )
     return parser
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import mlflow  # noqa: TID253 - only the training pod imports this adapter
 import numpy as np
-from mlflow.tracking import MlflowClient  # noqa: TID253
 from numpy.typing import NDArray
 
 from slipway.compile.onnx_session import OnnxSession
@@ -22,18 +21,19 @@ ARTIFACT = "model.onnx"
 
 
 def measure_champion(
-    client: MlflowClient, name: str, inputs: Arrays, labels: NDArray[np.int64], classes: int
+    name: str, version: str | None, inputs: Arrays, labels: NDArray[np.int64], classes: int
 ) -> dict[str, Any] | None:
-    """Metrics of the registered model's champion, with its ``version``; None if there is no champion.
+    """Metrics of a registered version, with its ``version``; None when there is no champion to compare with.
+
+    The version is told, not looked up: it is part of the run's fingerprint, and an alias may move meanwhile.
 
     Raises:
         UnavailableError: MLflow does not answer.
-        ModelError: there is a champion, but it cannot be run on these rows.
+        ModelError: that version does not exist, or cannot be run on these rows.
     """
+    if version is None:
+        return None
     with translated():
-        version = champion_version(client, name)
-        if version is None:
-            return None
         model = _download(name, version)
     try:
         logits = OnnxSession(model).run(inputs)
@@ -48,14 +48,6 @@ def measure_champion(
             f"{list(logits.shape)}; if the classes changed on purpose, remove the alias {ALIAS!r} in MLflow"
         )
     return {"version": version, **measure(logits, labels)}
-
-
-def champion_version(client: MlflowClient, name: str) -> str | None:
-    """The version the alias ``champion`` names, if the model is registered and has one."""
-    for model in client.search_registered_models(filter_string=f"name = '{name}'"):
-        version = model.aliases.get(ALIAS)
-        return None if version is None else str(version)
-    return None
 
 
 def _download(name: str, version: str) -> bytes:

@@ -42,6 +42,8 @@ class Request:
     holdout: tuple[str, ...]
     fingerprint: str
     output: LakeUri
+    champion: str | None = None
+    """The registered version to compare with."""
 
 
 def train(request: Request, pipeline: Pipeline, module: ModelModule, lake: Lake, client: MlflowClient) -> PodResult:
@@ -64,7 +66,7 @@ def train(request: Request, pipeline: Pipeline, module: ModelModule, lake: Lake,
         )
         logits = predict(fitted.model, holdout.encoded.inputs)
         champion = measure_champion(
-            client, pipeline.name, holdout.encoded.inputs, holdout.encoded.labels, len(module.CLASSES)
+            pipeline.name, request.champion, holdout.encoded.inputs, holdout.encoded.labels, len(module.CLASSES)
         )
         evaluation = evaluate(spec, module.CLASSES, training, holdout, logits=logits, champion=champion)
         run.log(evaluation["metrics"])

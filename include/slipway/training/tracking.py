@@ -17,6 +17,7 @@ from mlflow.tracking import MlflowClient  # noqa: TID253
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from slipway.errors import ConfigurationError, UnavailableError
+from slipway.registry.client import without_login
 
 FINGERPRINT_TAG = "slipway.fingerprint"
 
@@ -100,9 +101,10 @@ def translated() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
+        place, reason, cause = without_login(mlflow.get_tracking_uri(), error)
         if error.error_code in _FINAL_CODES:
-            raise ConfigurationError(f"MLflow at {mlflow.get_tracking_uri()} refused a request: {error}") from error
-        raise _unavailable(mlflow.get_tracking_uri(), error) from error
+            raise ConfigurationError(f"MLflow at {place} refused a request: {reason}") from cause
+        raise _unavailable(place, reason) from cause
 
 
 def _adopt_or_create(client: MlflowClient, experiment: str, fingerprint: str, tags: Mapping[str, str]) -> str:
@@ -140,10 +142,11 @@ def _probe(uri: str) -> None:
             with attempt:
                 httpx.get(f"{uri.rstrip('/')}/health", timeout=_PROBE_SECONDS, trust_env=False).raise_for_status()
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise _unavailable(uri, error) from error
+        place, reason, cause = without_login(uri, error)
+        raise _unavailable(place, reason) from cause
 
 
-def _unavailable(uri: str, error: Exception) -> UnavailableError:
+def _unavailable(place: str, reason: str) -> UnavailableError:
     return UnavailableError(
-        f"expected an MLflow server at {uri}, came: {error}; start it or correct the connection, then run again"
+        f"expected an MLflow server at {place}, came: {reason}; start it or correct the connection, then run again"
     )

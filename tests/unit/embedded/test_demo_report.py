@@ -20,6 +20,8 @@ REGISTERED = statement(
         "metric": "auc",
         "metrics": {"auc": 0.9},
         "baseline": {"auc": 0.6},
+        "partitions": ["2013-01-01"],
+        "holdout": ["2013-01-02"],
         "targets": [{"name": "x86-cpu", "status": "built"}],
     },
 )

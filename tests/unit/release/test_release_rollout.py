@@ -159,7 +159,7 @@ def test_a_late_retry_cannot_disturb_the_release_after_it(channel, fleet):
     for step in (lambda: old.open_phase(5), old.observe, old.complete, lambda: old.roll_back("x")):
         with pytest.raises(ReleaseError):
             step()
-    with pytest.raises(ReleaseError, match="complete it or roll it back"):
+    with pytest.raises(ReleaseError, match="release with `supersede`"):
         old.prepare(version_files())
 
 

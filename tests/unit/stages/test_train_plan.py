@@ -1,4 +1,5 @@
 import dataclasses
+import datetime as dt
 
 import pytest
 
@@ -6,7 +7,8 @@ from slipway.errors import DataError
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.settings import settings
-from slipway.stages.train import TrainingPlan, choose_partitions, plan_training
+from slipway.stages.partitions import choose_partitions, without_replays
+from slipway.stages.train import TrainingPlan, plan_training, training_code
 from tests.simulators.lake import LakeSimulator
 
 PIPELINE = find_pipeline(settings().pipelines, "flight_delay")
@@ -29,8 +31,9 @@ def publish_days(lake, days, content=b"features of "):
     lake.delete_branch(PIPELINE.repository, "run")
 
 
-def plan(lake, champion=None) -> TrainingPlan:
-    return plan_training(lake, PIPELINE, root=settings().root, champion=champion)
+def plan(lake, champion=None, **more) -> TrainingPlan:
+    given = {"runtime": "process", "champion": champion, **more}
+    return plan_training(lake, PIPELINE, root=settings().root, **given)
 
 
 def test_the_latest_days_are_held_out_and_never_learned_from():
@@ -68,6 +71,43 @@ def test_there_is_one_work_per_target_and_each_has_its_own_place(lake):
 def test_planning_again_on_the_same_data_gives_the_same_plan(lake):
     publish_days(lake, DAYS)
     assert plan(lake) == plan(lake)
+
+
+def test_nothing_after_the_last_day_asked_for_is_used(lake):
+    publish_days(lake, [*DAYS, "2013-11-22", "2026-11-22"])
+    made = plan(lake, until=dt.date(2013, 1, 31))
+    assert [*made.partitions, *made.holdout] == DAYS
+
+
+def test_a_day_replayed_in_another_year_is_not_learned_from_when_its_twin_is_held_out(lake):
+    publish_days(lake, DAYS)
+    raw = {"2013-01-01": [("raw/a/date=2013-01-01/x", "1")], "2013-01-14": [("raw/a/date=2013-01-14/x", "2")]}
+    raw |= {"2014-01-14": [("raw/a/date=2014-01-14/x", "2")]}
+    assert without_replays(["2013-01-01", "2013-01-14"], ["2014-01-14"], raw) == ["2013-01-01"]
+
+
+def test_when_only_replays_of_held_out_days_are_left_there_is_nothing_to_learn_from():
+    raw = {"2013-01-14": [("a", "2")], "2014-01-14": [("b", "2")]}
+    with pytest.raises(DataError, match="same raw data as a held-out one"):
+        without_replays(["2013-01-14"], ["2014-01-14"], raw)
+
+
+def test_the_champion_that_is_judged_is_the_one_in_the_fingerprint(lake):
+    publish_days(lake, DAYS)
+    arguments = plan(lake, champion="7").works["train"].arguments
+    assert arguments[arguments.index("--champion") + 1] == "7"
+    assert "--champion" not in plan(lake).works["train"].arguments
+
+
+def test_the_code_of_every_target_is_part_of_the_fingerprint():
+    code = training_code(PIPELINE, settings().root)
+    targets = settings().root / "include/slipway/compile/targets"
+    assert {f"include/slipway/compile/targets/{path.name}" for path in targets.glob("*.py")} <= set(code)
+
+
+def test_where_the_pods_run_changes_the_fingerprint(lake):
+    publish_days(lake, DAYS)
+    assert plan(lake, runtime="kubernetes").fingerprint != plan(lake).fingerprint
 
 
 def test_other_data_or_another_champion_give_another_fingerprint(lake):

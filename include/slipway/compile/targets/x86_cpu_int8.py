@@ -5,6 +5,7 @@ Ranges are the extremes seen on the training rows in ``calibration.npz``; the sa
 
 from __future__ import annotations
 
+import platform
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +16,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from slipway.compile.onnx_model import canonical_bytes
 from slipway.compile.samples import Samples
-from slipway.compile.targets.interface import Built, Source
-from slipway.compile.targets.x86_cpu import built
+from slipway.compile.targets.interface import Built, Skipped, Source
+from slipway.compile.targets.x86_cpu import built, elsewhere
 from slipway.errors import CompileError
 from slipway.training.arrays import Arrays
 
@@ -24,13 +25,13 @@ _BATCH = 128
 _LAYERS = frozenset({"Conv", "Gemm", "MatMul"})
 
 
-def build(source: Source) -> Built:
+def build(source: Source) -> Built | Skipped:
     """Quantise the model.
 
     Raises:
         CompileError: ONNX Runtime cannot quantise it.
     """
-    return built(quantise(source.onnx, source.calibration()), precision="int8")
+    return elsewhere(platform.machine()) or built(quantise(source.onnx, source.calibration()), precision="int8")
 
 
 def quantise(model: bytes, calibration: Samples) -> bytes:
