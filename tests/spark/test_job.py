@@ -26,7 +26,7 @@ PIPELINE = load_pipeline(settings().pipelines / "flight_delay.yaml")
 
 def land(lake: Lake, repository: str, day: str, **replaced: pa.Table) -> str:
     """The day's raw tables, committed on the branch ``run``; the commit's id."""
-    for name, table in (fetch(PIPELINE.feed, dt.date.fromisoformat(day), PIPELINE.raw) | replaced).items():
+    for name, table in (fetch(PIPELINE.feed, dt.date.fromisoformat(day)) | replaced).items():
         uri = LakeUri(repository, "run", f"raw/{name}/date={day}/part-00000.parquet")
         lake.put(uri, to_parquet(table))
     return lake.commit(repository, "run", f"raw {day}", {})
