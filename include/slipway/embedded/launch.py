@@ -34,12 +34,16 @@ def main(specification: str) -> None:
 
 
 def end_orphans(supervisor: int) -> None:
-    """Kill the supervisor's adopted children whose process group has lost its leader, with their descendants."""
+    """Kill the supervisor's adopted children whose process group has lost its leader, with their descendants.
+
+    This process's own group is spared: a shell that started it in the background may be gone.
+    """
     table = _processes()
+    spared = (supervisor, os.getpgrp())
     orphans = {
         pid
         for pid, (parent, group, _) in table.items()
-        if parent == supervisor and group not in (pid, supervisor) and not _alive(table, group)
+        if parent == supervisor and group != pid and group not in spared and not _alive(table, group)
     }
     for pid in sorted(orphans):
         for victim in (pid, *_descendants(table, pid)):
