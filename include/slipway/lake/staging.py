@@ -94,14 +94,12 @@ class PresignedStaging:
 
 @dataclass(frozen=True)
 class BranchStaging:
-    """Upload to ``branch``, made for this job off ``source``, then copy on the server."""
+    """Upload to ``branch``, made for this job, then copy on the server."""
 
     repository: str
     branch: str
-    source: str
 
     def stage(self, lake: Lake, uri: LakeUri, body: BinaryIO) -> Staged:
-        lake.create_branch(self.repository, self.branch, self.source)
         body.seek(0)
         content = body.read()
         lake.put(uri.at(self.branch), content, CONTENT_TYPE)
@@ -131,5 +129,8 @@ def choose_staging(lake: Lake, uri: LakeUri, job: str, wanted: str | None) -> St
         case "presigned":
             return PresignedStaging(azure=storage is not None and storage.blockstore_type == "azure")
         case "simple":
-            return BranchStaging(uri.repository, f"{STAGING_PREFIX}{job}", uri.ref)
+            branch = f"{STAGING_PREFIX}{job}"
+            # Made here, once, on the driver: a task that is still running when the job is aborted must not bring it back.
+            lake.create_branch(uri.repository, branch, uri.ref)
+            return BranchStaging(uri.repository, branch)
     raise ConfigurationError(f"expected access_mode presigned or simple, came {wanted!r}")

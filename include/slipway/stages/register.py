@@ -40,6 +40,25 @@ def register_version(
     """
     made = results(lake, plan)
     measured = evaluation(lake, plan)
+    commit = _commit(lake, pipeline, plan, run, measured)
+    holdout = _inputs(lake.get(plan.output("train") / "holdout.npz"))
+    registration = Registration(
+        name=pipeline.name,
+        fingerprint=plan.fingerprint,
+        onnx=lake.get(plan.output("export") / "model.onnx"),
+        artifacts=_artifacts(lake, plan, made, holdout),
+        input_example={name: rows[:5] for name, rows in holdout.items()},
+        tags=_tags(plan, made, commit, run),
+        metrics={key: float(value) for key, value in measured["metrics"].items()},
+    )
+    version = mlflow_registry.register(registry, registration, ledger.connection)
+    lake.tag(pipeline.repository, f"model-{pipeline.name}-v{version}", commit)
+    ledger.record(_statement(plan, made, measured, version=version, commit=commit))
+    return version
+
+
+def _commit(lake: Lake, pipeline: Pipeline, plan: TrainingPlan, run: Run, measured: Mapping[str, Any]) -> str:
+    """Commit what the pods wrote on the run branch; the branch stays, and the version's tag keeps the commit."""
     metadata = run.metadata(
         pipeline=pipeline.name,
         stage=STAGE,
@@ -48,46 +67,31 @@ def register_version(
         inputs={"main": plan.commit},
         rows={"holdout": int(measured["metrics"]["rows"])},
     )
-    commit = lake.commit(pipeline.repository, plan.branch, f"{pipeline.name}: model {plan.fingerprint[:12]}", metadata)
-    holdout = _inputs(lake.get(plan.output("train") / "holdout.npz"))
-    version = mlflow_registry.register(
-        registry,
-        Registration(
-            name=pipeline.name,
-            fingerprint=plan.fingerprint,
-            onnx=lake.get(plan.output("export") / "model.onnx"),
-            artifacts=_artifacts(lake, plan, made, holdout),
-            input_example={name: rows[:5] for name, rows in holdout.items()},
-            tags=_tags(plan, made, commit, run),
-            metrics={key: float(value) for key, value in measured["metrics"].items()},
-        ),
-        ledger.connection,
+    return lake.commit(pipeline.repository, plan.branch, f"{pipeline.name}: model {plan.fingerprint[:12]}", metadata)
+
+
+def _statement(
+    plan: TrainingPlan, made: Mapping[str, PodResult], measured: Mapping[str, Any], *, version: str, commit: str
+) -> Statement:
+    return Statement(
+        fingerprint=plan.fingerprint,
+        stage=STAGE,
+        pipeline=plan.pipeline,
+        subject=version,
+        inputs={"features_commit": plan.commit},
+        outputs={
+            f"{name}/{path}": output.sha256 for name, result in made.items() for path, output in result.outputs.items()
+        },
+        details={
+            "model_commit": commit,
+            "metrics": dict(measured["metrics"]),
+            "metric": measured["metric"],
+            "baseline": dict(measured["baseline"]),
+            "targets": [_target(name, made[name]) for name in plan.targets],
+            "partitions": plan.partitions,
+            "holdout": plan.holdout,
+        },
     )
-    lake.tag(pipeline.repository, f"model-{pipeline.name}-v{version}", commit)
-    ledger.record(
-        Statement(
-            fingerprint=plan.fingerprint,
-            stage=STAGE,
-            pipeline=pipeline.name,
-            subject=version,
-            inputs={"features_commit": plan.commit},
-            outputs={
-                f"{name}/{path}": output.sha256
-                for name, result in made.items()
-                for path, output in result.outputs.items()
-            },
-            details={
-                "model_commit": commit,
-                "metrics": dict(measured["metrics"]),
-                "metric": measured["metric"],
-                "baseline": dict(measured["baseline"]),
-                "targets": [_target(name, made[name]) for name in plan.targets],
-                "partitions": plan.partitions,
-                "holdout": plan.holdout,
-            },
-        )
-    )
-    return version
 
 
 def _artifacts(
