@@ -130,7 +130,7 @@ def choose_staging(lake: Lake, uri: LakeUri, job: str, wanted: str | None) -> St
             return PresignedStaging(azure=storage is not None and storage.blockstore_type == "azure")
         case "simple":
             branch = f"{STAGING_PREFIX}{job}"
-            # Made here, once, on the driver: a task that is still running when the job is aborted must not bring it back.
+            # Made once, on the driver: a task still running when the job is aborted must not bring it back.
             lake.create_branch(uri.repository, branch, uri.ref)
             return BranchStaging(uri.repository, branch)
     raise ConfigurationError(f"expected access_mode presigned or simple, came {wanted!r}")
