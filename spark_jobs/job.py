@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from pyspark.errors import AnalysisException, PySparkException  # noqa: TID253  a leaf: this is what runs on Spark
 from pyspark.sql import DataFrame, SparkSession  # noqa: TID253
@@ -31,6 +33,7 @@ def run(
 
     Raises:
         SlipwayError: what the lake or the transform found wrong, also where Spark reports it as an error of its own.
+        ConfigurationError: the transform is no query Spark can run, such as one that names a missing column.
     """
     spark.dataSource.register(LakeFSDataSource)
     reader = spark.read.format("lakefs")
@@ -38,18 +41,21 @@ def run(
         tables = {table: reader.load(f"{source.rstrip('/')}/raw/{table}/date={partition}") for table in inputs}
         transform(tables, partition).write.format("lakefs").mode("overwrite").save(output)
     except PySparkException as error:
-        found = slipway_error(error) or _wrong_job(error, partition)
+        found = slipway_error(error) or _wrong_job(error, transform, partition)
         if found is None:
             raise
         raise found from error
 
 
-def _wrong_job(error: PySparkException, partition: str) -> ConfigurationError | None:
+def _wrong_job(error: PySparkException, transform: Transform, partition: str) -> ConfigurationError | None:
     """An error of the job itself, which a retry would only meet again."""
-    if not isinstance(error, AnalysisException):
+    # A Python worker that died while it planned a read comes as an analysis error, too, and may live next time.
+    if not isinstance(error, AnalysisException) or error.getCondition() == "PYTHON_DATA_SOURCE_ERROR":
         return None
+    name = Path(inspect.getfile(transform)).name
     return ConfigurationError(
-        f"partition {partition}: Spark cannot analyse the job's query: {error}; correct its transform in spark_jobs/"
+        f"partition {partition}: expected of spark_jobs/{name} a query Spark can run, came: {error}; correct its "
+        "transform, or the raw tables' contracts if the feed has changed"
     )
 
 

@@ -10,13 +10,13 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from slipway.connections import ComputeConnection
 from slipway.errors import SlipwayError
-from slipway.pods.docker import DockerPod, engine
+from slipway.pods.docker import DockerPod, container_name, engine
 from slipway.pods.kubernetes import ended_badly, not_run
 from slipway.pods.manifest import PodManifest, load_manifest
 from slipway.pods.process import ProcessPod
 from slipway.pods.result import RESULT, PodResult, read_result
 from slipway.settings import settings
-from slipway.stages.train import TrainingPlan
+from slipway.stages.train import TrainingPlan, Work
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
 
@@ -110,14 +110,16 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
             self.labels = {**self.labels, "slipway/fingerprint": plan.fingerprint[:40]}
             self._run_on_cluster(compute, context)
         else:
-            self._running = self._local(compute, manifest, arguments)
+            self._running = self._local(compute, manifest, plan.works[self.work])
             self._running.run(self.log.info)
 
-    def _local(self, compute: ComputeConnection, manifest: PodManifest, arguments: list[str]) -> ProcessPod | DockerPod:
+    def _local(self, compute: ComputeConnection, manifest: PodManifest, work: Work) -> ProcessPod | DockerPod:
         secrets = connections.pod_secrets()
         if compute.runtime == "docker":
-            return DockerPod(engine(), manifest, arguments, secrets)
-        return ProcessPod(manifest, arguments, secrets, settings().root)
+            lake = secrets["slipway-lakefs"]
+            name = container_name(work.output, owner=f"{lake['endpoint']} {lake['access-key']}")
+            return DockerPod(engine(), manifest, work.arguments, secrets, name)
+        return ProcessPod(manifest, work.arguments, secrets, settings().root)
 
     def _run_on_cluster(self, compute: ComputeConnection, context: Context) -> None:
         self.kubernetes_conn_id = compute.kubernetes_conn_id

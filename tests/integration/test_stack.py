@@ -119,7 +119,10 @@ def test_airflow_has_the_connections_and_pools_of_the_file(stack: Running) -> No
 def test_no_secret_is_in_a_log_or_on_a_command_line(stack: Running) -> None:
     secrets = json.loads(stack.layout.secrets.read_text())
     values = {value for names in secrets.values() for key, value in names.items() if key != "conn_login"}
-    seen = "".join(path.read_text(errors="replace") for path in stack.layout.logs.iterdir())
+    logs = [path for path in stack.layout.logs.rglob("*") if path.is_file()]
+    airflows = [path for path in (stack.layout.airflow_home / "logs").rglob("*") if path.is_file()]
+    assert logs and airflows
+    seen = "".join(path.read_text(errors="replace") for path in (*logs, *airflows))
     seen += "".join(" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"]))
     assert [value for value in values if value in seen] == []
 

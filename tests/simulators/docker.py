@@ -21,6 +21,7 @@ class ContainerSimulator:
         self._engine = engine
         self._options = options
         self._killed = threading.Event()
+        self.name = str(options["name"])
         self.started = False
 
     def start(self) -> None:
@@ -46,6 +47,9 @@ class ContainerSimulator:
 
     def remove(self, *, force: bool) -> None:
         self._engine.containers.need(self)
+        if self._engine.removing:
+            explanation = f"removal of container {self.name} is already in progress"
+            raise docker.errors.APIError("", answer(409), explanation=explanation)
         assert force or not self.started
         self._engine.containers.remaining.remove(self)
         self._killed.set()
@@ -59,6 +63,9 @@ class ContainersSimulator:
         self.remaining: list[ContainerSimulator] = []
 
     def create(self, image: str, command: Sequence[str], **options: Any) -> ContainerSimulator:
+        if any(container.name == options["name"] for container in self.remaining):
+            explanation = f"The container name {options['name']} is already in use"
+            raise docker.errors.APIError("", answer(409), explanation=explanation)
         if image not in self._engine.images.present:
             raise docker.errors.ImageNotFound("", answer(404), explanation=f"No such image: {image}")
         _create_container_args({"image": image, "command": command, "version": "1.44", **options})
@@ -66,6 +73,12 @@ class ContainersSimulator:
         container = ContainerSimulator(self._engine, self._engine.created[-1])
         self.remaining.append(container)
         return container
+
+    def get(self, name: str) -> ContainerSimulator:
+        for container in self.remaining:
+            if container.name == name:
+                return container
+        raise docker.errors.NotFound("", answer(404), explanation=f"No such container: {name}")
 
     def need(self, container: ContainerSimulator) -> None:
         if container not in self.remaining:
@@ -86,7 +99,10 @@ class ImagesSimulator:
 
 
 class EngineSimulator:
-    """A client whose containers print ``log``, do ``work``, then end with ``exit_code``; or hang until killed."""
+    """A client whose containers print ``log``, do ``work``, then end with ``exit_code``; or hang until killed.
+
+    ``removing``: it is already busy removing whatever it is asked to remove.
+    """
 
     def __init__(
         self,
@@ -96,6 +112,7 @@ class EngineSimulator:
         exit_code: int = 0,
         hangs: bool = False,
         refuses: Exception | None = None,
+        removing: bool = False,
         present: set[str] | None = None,
         registry: set[str] | None = None,
     ) -> None:
@@ -104,6 +121,7 @@ class EngineSimulator:
         self.exit_code = exit_code
         self.hangs = hangs
         self.refuses = refuses
+        self.removing = removing
         self.created: list[dict[str, Any]] = []
         self.containers = ContainersSimulator(self)
         self.images = ImagesSimulator({"slipway/trainer:0.1.0"} if present is None else present, registry or set())

@@ -8,10 +8,13 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from pyspark.errors import PySparkException
+from pyspark.sql import functions as F  # noqa: N812 - Spark's own idiom
+from pyspark.sql.datasource import DataSource
 
 import flight_features
 import job
-from slipway.errors import ContractError, LakeNotFoundError
+from slipway.errors import ConfigurationError, ContractError, LakeNotFoundError
 from slipway.feed.fetch import fetch
 from slipway.feed.parquet import to_parquet
 from slipway.lake.client import Lake
@@ -32,10 +35,10 @@ def land(lake: Lake, repository: str, day: str, **replaced: pa.Table) -> str:
     return lake.commit(repository, "run", f"raw {day}", {})
 
 
-def run(spark: Any, repository: str, source: str, day: str) -> str:
+def run(spark: Any, repository: str, source: str, day: str, transform: Any = flight_features.transform) -> str:
     output = f"lakefs://{repository}/run/features/date={day}"
     source = f"lakefs://{repository}/{source}"
-    job.run(spark, flight_features.transform, flight_features.INPUTS, source=source, output=output, partition=day)
+    job.run(spark, transform, flight_features.INPUTS, source=source, output=output, partition=day)
     return output
 
 
@@ -77,6 +80,46 @@ def test_a_renamed_column_stops_the_job_and_writes_nothing(spark: Any, lake: Lak
         run(spark, repository, commit, "2013-01-05")
 
     assert lake.list(LakeUri(repository, "run", "features/")) == []
+
+
+def misspelt(tables: Any, partition: str) -> Any:
+    return tables["flights"].select("dep_dealy")
+
+
+def dividing(tables: Any, partition: str) -> Any:
+    return tables["flights"].select(F.udf(lambda _: 1 // 0, "int")("dep_delay"))
+
+
+class Dying(DataSource):
+    @classmethod
+    def name(cls) -> str:
+        return "dying"
+
+    def schema(self) -> str:
+        raise ConnectionResetError("the worker is gone")
+
+
+def planned_by_a_dying_worker(tables: Any, partition: str) -> Any:
+    spark = tables["flights"].sparkSession
+    spark.dataSource.register(Dying)
+    return spark.read.format("dying").load()
+
+
+def test_a_transform_spark_cannot_analyse_is_named_and_not_tried_again(spark: Any, lake: Lake, repository: str) -> None:
+    commit = land(lake, repository, "2013-01-05")
+    with pytest.raises(ConfigurationError, match=r"2013-01-05.*spark_jobs/test_job\.py[\s\S]*dep_dealy") as caught:
+        run(spark, repository, commit, "2013-01-05", misspelt)
+    assert caught.value.retryable is False
+    assert "correct its transform" in str(caught.value)
+
+
+@pytest.mark.parametrize("transform", [dividing, planned_by_a_dying_worker])
+def test_what_fails_while_spark_works_stays_sparks_own_error_and_may_be_tried_again(
+    spark: Any, lake: Lake, repository: str, transform: Any
+) -> None:
+    commit = land(lake, repository, "2013-01-05")
+    with pytest.raises(PySparkException):
+        run(spark, repository, commit, "2013-01-05", transform)
 
 
 def test_spark_submit_arguments_are_all_required(capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,13 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from slipway.errors import ConfigurationError, PodDeadlineError, PodFailedError, UnavailableError
+from slipway.identity.digest import sha256_bytes
 from slipway.pods.manifest import PodManifest, Secrets
 from slipway.pods.process import pod_failure
 
+IMAGE_USER = 10001
+"""The user and group of this project's images (docker/)."""
+_CONFLICT = 409
 _UNITS = {
     "": 1,
     **{f"{letter}i": 2 ** (10 * power) for power, letter in enumerate("KMGTPE", start=1)},
@@ -38,20 +42,30 @@ def cores_of(quantity: str | float) -> float:
     return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
 
 
-def container_options(manifest: PodManifest, arguments: Sequence[str], secrets: Secrets) -> dict[str, Any]:
+def container_name(output: str, owner: str) -> str:
+    """The name of the one container that may work on ``output``, the same for each try.
+
+    ``owner`` keeps installations apart that share an engine, such as the address and key of their lakes.
+    """
+    return f"slipway-{sha256_bytes(f'{owner} {output}'.encode())[:32]}"
+
+
+def container_options(manifest: PodManifest, arguments: Sequence[str], secrets: Secrets, name: str) -> dict[str, Any]:
     """Keyword arguments of the Docker SDK's ``containers.create`` for a manifest.
 
     ``nvidia.com/gpu`` becomes a device request; the host's network is used so that services on loopback are
-    reached under the addresses their connections name; root file system read-only, no capabilities, non-root.
+    reached under the addresses their connections name; root file system read-only, no capabilities. It runs as
+    ``runAsUser`` and ``runAsGroup``, as the images' own user where the manifest names none.
     """
     container = manifest.container
     limits = container.resources.limits
     options: dict[str, Any] = {
+        "name": name,
         "image": container.image,
         "entrypoint": list(container.command),
         "command": [*container.args, *arguments],
         "environment": manifest.environment(secrets),
-        "user": "10001:10001",
+        "user": _user(manifest),
         "network_mode": "host",
         "read_only": True,
         "tmpfs": {"/tmp": "rw,noexec,nosuid"},  # noqa: S108 - the container's, as the manifest mounts it
@@ -70,6 +84,12 @@ def container_options(manifest: PodManifest, arguments: Sequence[str], secrets: 
     return options
 
 
+def _user(manifest: PodManifest) -> str:
+    if manifest.user is None:
+        return f"{IMAGE_USER}:{IMAGE_USER if manifest.group is None else manifest.group}"
+    return str(manifest.user) if manifest.group is None else f"{manifest.user}:{manifest.group}"
+
+
 def engine() -> Any:
     """The Docker SDK's client for the engine its own environment names (``DOCKER_HOST``, else the local socket).
 
@@ -83,12 +103,18 @@ def engine() -> Any:
 
 
 class DockerPod:
-    """One run of a manifest as a container of a Docker engine (``client``: the Docker SDK's client)."""
+    """One run of a manifest as a container of a Docker engine (``client``: the Docker SDK's client).
 
-    def __init__(self, client: Any, manifest: PodManifest, arguments: Sequence[str], secrets: Secrets) -> None:
+    A container of the same ``name`` that is there already was left by a killed worker: it is removed first, so that
+    it neither holds the GPU nor writes over what this run writes. See ``container_name``.
+    """
+
+    def __init__(
+        self, client: Any, manifest: PodManifest, arguments: Sequence[str], secrets: Secrets, name: str
+    ) -> None:
         self._client = client
         self._manifest = manifest
-        self._options = container_options(manifest, arguments, secrets)
+        self._options = container_options(manifest, arguments, secrets, name)
         self._container: Any = None
 
     def run(self, log: Callable[[str], None]) -> None:
@@ -98,12 +124,13 @@ class DockerPod:
             PodDeadlineError: it ran longer than ``activeDeadlineSeconds`` and was killed.
             PodFailedError: it ended with a non-zero exit code, or was removed from outside.
             ConfigurationError: the engine has no such image, or refuses the container.
-            UnavailableError: the engine did not answer.
+            UnavailableError: the engine did not answer, or is still removing the container of an earlier try.
         """
         deadline = self._manifest.spec.deadline
         expired = threading.Event()
         try:
             with _translated("starting the container"):
+                self._remove_leftover()
                 self._container = container = self._created()
                 container.start()
             timer = threading.Timer(deadline, _expire, (container, expired))
@@ -133,6 +160,12 @@ class DockerPod:
         if container is not None:
             with suppress(docker.errors.DockerException, requests.exceptions.RequestException):
                 container.remove(force=True)
+
+    def _remove_leftover(self) -> None:
+        import docker.errors
+
+        with suppress(docker.errors.NotFound):
+            self._client.containers.get(self._options["name"]).remove(force=True)
 
     def _created(self) -> Any:
         import docker.errors
@@ -185,7 +218,8 @@ def _translated(doing: str) -> Iterator[None]:
     except docker.errors.NotFound as error:
         raise _vanished(error) from error
     except docker.errors.APIError as error:
-        if error.is_client_error():
+        # A conflict is one with what the engine is doing just now: the removal of a container takes a while.
+        if error.is_client_error() and error.status_code != _CONFLICT:
             raise ConfigurationError(f"{doing}: the Docker engine refuses it: {error}") from error
         raise UnavailableError(f"{doing}: the Docker engine failed: {error}") from error
     except (docker.errors.DockerException, requests.exceptions.RequestException) as error:

@@ -66,6 +66,13 @@ class Resources(_Part):
     limits: Mapping[str, str | int | float] = {}
 
 
+class SecurityContext(_Part):
+    """Which user and group a container's processes are."""
+
+    user: Annotated[int | None, Field(alias="runAsUser", ge=0)] = None
+    group: Annotated[int | None, Field(alias="runAsGroup", ge=0)] = None
+
+
 class Container(_Part):
     """The pod's one working container."""
 
@@ -75,6 +82,7 @@ class Container(_Part):
     args: tuple[str, ...] = ()
     env: tuple[Variable, ...] = ()
     resources: Resources = Resources()
+    security: Annotated[SecurityContext, Field(alias="securityContext")] = SecurityContext()
 
 
 class PodSpec(_Part):
@@ -83,6 +91,7 @@ class PodSpec(_Part):
     deadline: Annotated[int, Field(alias="activeDeadlineSeconds", gt=0)]
     containers: Annotated[tuple[Container, ...], Field(min_length=1, max_length=1)]
     selector: Annotated[Mapping[str, str], Field(alias="nodeSelector")] = {}
+    security: Annotated[SecurityContext, Field(alias="securityContext")] = SecurityContext()
 
 
 class PodManifest(_Part):
@@ -94,6 +103,18 @@ class PodManifest(_Part):
     @property
     def container(self) -> Container:
         return self.spec.containers[0]
+
+    @property
+    def user(self) -> int | None:
+        """``runAsUser``, where the container's own goes before the pod's; ``None``: the image decides."""
+        own = self.container.security.user
+        return self.spec.security.user if own is None else own
+
+    @property
+    def group(self) -> int | None:
+        """``runAsGroup``, as ``user``."""
+        own = self.container.security.group
+        return self.spec.security.group if own is None else own
 
     def with_command(self, command: Sequence[str] | None) -> PodManifest:
         """The same manifest with another container command; itself when ``None``."""

@@ -22,8 +22,9 @@ _PR_SET_PDEATHSIG = 1
 class ProcessPod:
     """One run of a manifest's container as a process group of its own.
 
-    ``kill`` ends the whole group. When this process is itself killed, the kernel ends the container's command
-    (``PR_SET_PDEATHSIG``, Linux), so that a killed worker leaves no training behind.
+    ``kill`` ends the whole group, and so does the end of ``run``. When this process is itself killed, the kernel ends
+    the container's command (``PR_SET_PDEATHSIG``, Linux) and that alone: what the command started must notice by
+    itself, as a data loader does whose pipe closes.
     """
 
     def __init__(self, manifest: PodManifest, arguments: Sequence[str], secrets: Secrets, root: Path) -> None:
@@ -114,6 +115,7 @@ def _interpreted(command: Sequence[str]) -> list[str]:
 
 
 def _die_with(parent: int) -> None:
+    """In the child, before its command: be killed when ``parent`` is, also when that has happened already."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:  # it died before the signal was set up
+    if os.getppid() != parent:  # it died before the kernel knew
         os._exit(1)

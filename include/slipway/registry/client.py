@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from requests.exceptions import RequestException
 
 from slipway.connections import MlflowConnection
-from slipway.errors import RegistryError, UnavailableError
+from slipway.errors import RegistryError, SlipwayError, UnavailableError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -23,7 +23,8 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": 1,
     "MLFLOW_HTTP_REQUEST_TIMEOUT": 30,
 }
-_CREDENTIALS = re.compile(r"://[^/\s]*@")
+_CREDENTIALS = re.compile(r"://\S*@")
+"""Up to the last ``@`` of a word: a password that nobody percent-encoded may hold ``/`` and ``@`` itself."""
 _UNAVAILABLE = {"TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED"}
 
 
@@ -56,11 +57,9 @@ def translated(connection: MlflowConnection) -> Iterator[None]:
     except (MlflowException, RequestException) as error:
         place, reason, cause = without_login(connection.tracking_uri, error)
         if _is_unavailable(error):
-            raise UnavailableError(
-                f"expected MLflow at {place}, but it does not answer: {reason}; "
-                "start it or correct the connection mlflow_default"
-            ) from cause
-        raise RegistryError(f"MLflow at {place} refused: {reason}") from cause
+            unavailable = f"expected MLflow at {place}, but it does not answer: {reason}; "
+            raise_as(UnavailableError(f"{unavailable}start it or correct the connection mlflow_default"), cause)
+        raise_as(RegistryError(f"MLflow at {place} refused: {reason}"), cause)
 
 
 def without_login(uri: str, error: Exception) -> tuple[str, str, Exception | None]:
@@ -70,6 +69,19 @@ def without_login(uri: str, error: Exception) -> tuple[str, str, Exception | Non
     """
     cause = None if _CREDENTIALS.search(uri) else error
     return _CREDENTIALS.sub("://", uri), _CREDENTIALS.sub("://", str(error)), cause
+
+
+def raise_as(found: SlipwayError, cause: Exception | None) -> NoReturn:
+    """Raise ``found`` from its cause; without one, nothing of the exception being handled stays on it.
+
+    ``from None`` alone only hides that exception: it remains as ``__context__``, which error reporters may follow.
+    """
+    try:
+        raise found from cause
+    except SlipwayError:
+        if cause is None:
+            found.__context__ = None
+        raise
 
 
 def code_of(error: Exception) -> str:

@@ -31,11 +31,6 @@ class Rollout:
     source: EvidenceSource
     clock: Callable[[], float] = field(default=time.time)
 
-    def is_current(self) -> bool:
-        """Whether the whole fleet is on this version already, by whatever release; then there is nothing to do."""
-        published = self.channel.publication(self.pipeline.name)
-        return published is not None and published.state.next is None and published.state.current == self.version
-
     def prepare(self, files: Mapping[str, bytes]) -> ChannelState:
         """Publish the version's files; no device takes them yet.
 
@@ -79,12 +74,6 @@ class Rollout:
         waited = self.clock() - published.published_at
         verdicts = judge_all(self._evidence(published.state), self.pipeline.release.gates)
         return decide(verdicts, waited, self.pipeline.release.observe_seconds)
-
-    def await_decision(self, poll_seconds: float = 2.0, sleep: Callable[[float], None] = time.sleep) -> Decision:
-        """Observe again and again until the decision is not to wait; ends soon after ``observe_seconds``."""
-        while (decision := self.observe()).action == "wait":
-            sleep(poll_seconds)
-        return decision
 
     def complete(self) -> ChannelState:
         """Make the version the current one for everybody. Raises ReleaseError before the phase of 100%."""

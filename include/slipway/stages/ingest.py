@@ -164,9 +164,10 @@ def _gate(lake: Lake, pipeline: Pipeline, landing: Landing, dataset: str, table:
         return
     where = _reject(lake, pipeline, landing, report)
     if table.num_rows == 0 and contract.min_rows:
+        source, advice = ("job made", "job") if dataset == STAGE else ("feed has", "feed")
         raise EmptyPartitionError(
-            f"{dataset} of {landing.partition}: expected at least {contract.min_rows} rows, the feed has none; nothing "
-            f"was published. Report: {where}. Check the feed for that day, then clear the run"
+            f"{dataset} of {landing.partition}: expected at least {contract.min_rows} rows, the {source} none; nothing "
+            f"was published. Report: {where}. Check the {advice} for that day, then clear the run"
         )
     raise_if_failed(report, str(where))
 

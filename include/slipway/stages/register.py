@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from slipway.connections import MlflowConnection
+from slipway.errors import CompileError
 from slipway.lake.client import Lake
 from slipway.ledger.statements import Ledger, Statement
 from slipway.pipeline.spec import Pipeline
@@ -37,8 +38,10 @@ def register_version(
 
     Raises:
         PodResultError: a pod's result is missing or does not verify.
+        CompileError: every target was skipped; no device could run the version, so none is made.
     """
     made = results(lake, plan)
+    _require_built(plan, made)
     measured = evaluation(lake, plan)
     commit = _commit(lake, pipeline, plan, run, measured)
     holdout = _inputs(lake.get(plan.output("train") / "holdout.npz"))
@@ -55,6 +58,15 @@ def register_version(
     lake.tag(pipeline.repository, f"model-{pipeline.name}-v{version}", commit)
     ledger.record(_statement(plan, made, measured, version=version, commit=commit))
     return version
+
+
+def _require_built(plan: TrainingPlan, made: Mapping[str, PodResult]) -> None:
+    if not any(made[target].status == "built" for target in plan.targets):
+        reasons = "; ".join(f"{target}: {made[target].reason}" for target in plan.targets)
+        raise CompileError(
+            f"expected at least one target of {plan.pipeline} to be built, but all were skipped ({reasons}); compile "
+            "where one can be built, or add a target that can be built here, then train again"
+        )
 
 
 def _commit(lake: Lake, pipeline: Pipeline, plan: TrainingPlan, run: Run, measured: Mapping[str, Any]) -> str:

@@ -14,10 +14,11 @@ import mlflow  # noqa: TID253 - only the training pod imports this adapter
 from mlflow.entities import Metric, Param, RunTag  # noqa: TID253
 from mlflow.exceptions import MlflowException  # noqa: TID253
 from mlflow.tracking import MlflowClient  # noqa: TID253
+from requests.exceptions import RequestException
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from slipway.errors import ConfigurationError, UnavailableError
-from slipway.registry.client import without_login
+from slipway.registry.client import raise_as, without_login
 
 FINGERPRINT_TAG = "slipway.fingerprint"
 
@@ -54,7 +55,7 @@ def client_from_environment() -> MlflowClient:
     """A client of the server that MLflow's own ``MLFLOW_TRACKING_URI`` names.
 
     Raises:
-        ConfigurationError: it is not set; MLflow would silently write to a file in the working directory.
+        ConfigurationError: it is not set (MLflow would silently write to a file in the working directory), or no URL.
         UnavailableError: the server does not answer.
     """
     if not mlflow.is_tracking_uri_set():
@@ -62,7 +63,7 @@ def client_from_environment() -> MlflowClient:
             "expected MLFLOW_TRACKING_URI in the environment, it is not set: name the MLflow server"
         )
     uri = mlflow.get_tracking_uri()
-    if urlsplit(uri).scheme in ("http", "https"):
+    if _is_http(uri):
         _probe(uri)
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     return MlflowClient(uri)
@@ -97,14 +98,20 @@ def tracked_run(
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """MLflow's exceptions as Slipway's."""
+    """MLflow's exceptions, and those of its downloads, as Slipway's."""
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, RequestException) as error:
         place, reason, cause = without_login(mlflow.get_tracking_uri(), error)
-        if error.error_code in _FINAL_CODES:
-            raise ConfigurationError(f"MLflow at {place} refused a request: {reason}") from cause
-        raise _unavailable(place, reason) from cause
+        if _is_final(error):
+            raise_as(ConfigurationError(f"MLflow at {place} refused a request: {reason}"), cause)
+        raise_as(_unavailable(place, reason), cause)
+
+
+def _is_final(error: MlflowException | RequestException) -> bool:
+    if isinstance(error, RequestException):
+        return error.response is not None and error.response.status_code in (400, 401, 403, 404)
+    return error.error_code in _FINAL_CODES
 
 
 def _adopt_or_create(client: MlflowClient, experiment: str, fingerprint: str, tags: Mapping[str, str]) -> str:
@@ -129,6 +136,21 @@ def _create_experiment(client: MlflowClient, name: str) -> str:
         return str(client.get_experiment_by_name(name).experiment_id)  # another training was faster
 
 
+def _is_http(uri: str) -> bool:
+    try:
+        return urlsplit(uri).scheme in ("http", "https")
+    except ValueError:
+        raise_as(_no_url(), None)
+
+
+def _no_url() -> ConfigurationError:
+    # Not one word of it is quoted: where it cannot be read, the login in it cannot be found.
+    return ConfigurationError(
+        "expected MLFLOW_TRACKING_URI as http://[login:password@]host:port, it is no URL; "
+        "percent-encode special characters in the password"
+    )
+
+
 def _probe(uri: str) -> None:
     """Ask for the server's health before hours of training; MLflow's own retries would take minutes to give up."""
     attempts = Retrying(
@@ -141,9 +163,11 @@ def _probe(uri: str) -> None:
         for attempt in attempts:
             with attempt:
                 httpx.get(f"{uri.rstrip('/')}/health", timeout=_PROBE_SECONDS, trust_env=False).raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
+    except httpx.HTTPError as error:
         place, reason, cause = without_login(uri, error)
-        raise _unavailable(place, reason) from cause
+        raise_as(_unavailable(place, reason), cause)
+    except httpx.InvalidURL:
+        raise_as(_no_url(), None)
 
 
 def _unavailable(place: str, reason: str) -> UnavailableError:

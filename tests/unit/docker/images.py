@@ -52,7 +52,12 @@ def _closure(image: Image) -> frozenset[str]:
 
 IMAGES = (
     Image("airflow", "airflow", ("dags/*.py", "plugins/**/*.py", "docker/airflow/*.py"), "requirements.txt"),
-    Image("spark", "spark", ("include/slipway/lake/datasource.py", "spark_jobs/*.py"), "docker/spark/requirements.txt"),
+    Image(
+        "spark",
+        "spark",
+        ("include/slipway/lake/datasource.py", "include/slipway/lake/spark_daemon.py", "spark_jobs/*.py"),
+        "docker/spark/requirements.txt",
+    ),
     Image(
         "trainer",
         "trainer",

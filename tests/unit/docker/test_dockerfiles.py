@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shlex
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -13,6 +15,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from slipway.embedded import spark_server
 from tests.unit.docker.images import (
     DOCKERFILES,
     IMAGES,
@@ -189,6 +192,29 @@ def test_what_is_outside_the_lock_is_pinned_and_for_the_compiler_alone(lock: dic
         path for path in ["requirements.txt", *REQUIREMENTS] if {r.name for r in requirements(path)} & {"tensorrt"}
     ]
     assert users == [OUTSIDE_THE_LOCK, "docker/compiler/requirements.txt"]
+
+
+def test_sparks_image_starts_its_workers_as_the_local_stack_does(repository: set[str]) -> None:
+    (spark,) = [image for image in IMAGES if image.name == "spark"]
+    launcher = str(spark_server.LAUNCHER.relative_to(ROOT))
+    assert launcher in repository and os.access(ROOT / launcher, os.X_OK)
+    listed = ["git", "ls-files", "--stage", launcher]
+    mode = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert mode.startswith("100755 ")
+    given = [value for stage in final(spark.dockerfile) for value in stage.values("ENV")]
+    variables = dict(part.split("=", 1) for value in given for part in shlex.split(value))
+    assert variables["PYSPARK_PYTHON"] == placed(spark)[launcher]
+    assert variables["SLIPWAY_PYTHON"] == "/opt/venv/bin/python"
+    local = spark_server.environment("token")
+    for name in ("OPENBLAS_NUM_THREADS", "ARROW_DEFAULT_MEMORY_POOL"):
+        assert variables[name] == local[name]
+
+
+def test_sparks_image_keeps_a_days_session_as_long_as_the_local_stack_does() -> None:
+    text = (ROOT / "docker" / "spark" / "spark-defaults.conf").read_text()
+    command = " ".join(spark_server.command(Path("/a"), 1))
+    (kept,) = re.findall(r"^spark.connect.session.manager.defaultSessionTimeout\s+(\S+)$", text, re.MULTILINE)
+    assert f"spark.connect.session.manager.defaultSessionTimeout={kept}" in command
 
 
 def test_neither_torch_nor_tensorrt_comes_into_an_image_that_should_not_have_it() -> None:

@@ -5,9 +5,11 @@ import pytest
 import requests
 
 from slipway.errors import ConfigurationError, PodDeadlineError, PodFailedError, SlipwayError, UnavailableError
-from slipway.pods.docker import DockerPod, bytes_of, engine
+from slipway.pods.docker import DockerPod, bytes_of, container_name, container_options, engine
 from slipway.pods.manifest import PodManifest
 from tests.simulators.docker import EngineSimulator, answer
+
+NAME = container_name("lakefs://flight-delay/train-a/models/a/train", owner="http://lake AK")
 
 
 def pod(client: EngineSimulator, deadline: float = 30) -> DockerPod:
@@ -17,7 +19,7 @@ def pod(client: EngineSimulator, deadline: float = 30) -> DockerPod:
     )
     # Kubernetes knows whole seconds only; a test need not wait one.
     spec = manifest.spec.model_copy(update={"deadline": deadline})
-    return DockerPod(client, manifest.model_copy(update={"spec": spec}), ["--pipeline", "p"], {})
+    return DockerPod(client, manifest.model_copy(update={"spec": spec}), ["--pipeline", "p"], {}, NAME)
 
 
 def failure(client: EngineSimulator) -> SlipwayError:
@@ -89,6 +91,39 @@ def test_a_container_that_cannot_be_started_is_removed_and_the_reason_told(refus
     error = failure(EngineSimulator(refuses=refusal))
     assert isinstance(error, expected)
     assert str(refusal) in str(error)
+
+
+def test_a_container_the_engine_is_still_removing_is_waited_for_by_a_retry():
+    client = EngineSimulator(removing=True)
+    client.containers.create("slipway/trainer:0.1.0", [], name=NAME)
+    with pytest.raises(UnavailableError, match="already in progress"):
+        pod(client).run(lambda _: None)
+    assert len(client.created) == 1
+
+
+def test_a_name_belongs_to_one_output_of_one_installation():
+    output = "lakefs://flight-delay/train-a/models/a/"
+    pairs = [(f"{output}train", "lake A"), (f"{output}export", "lake A"), (f"{output}train", "lake B")]
+    names = {container_name(path, owner=owner) for path, owner in pairs}
+    assert len(names) == 3
+    assert container_name(*pairs[0]) in names
+
+
+@pytest.mark.parametrize(
+    ("pod", "container", "user"),
+    [
+        ({"runAsUser": 2000, "runAsGroup": 3000}, {}, "2000:3000"),
+        ({"runAsUser": 2000, "runAsGroup": 3000}, {"runAsUser": 2001}, "2001:3000"),
+        ({"runAsUser": 2000}, {}, "2000"),
+        ({"runAsGroup": 3000}, {}, "10001:3000"),
+        ({"runAsNonRoot": True}, {}, "10001:10001"),
+    ],
+)
+def test_the_container_runs_as_the_manifests_user_and_group(pod, container, user):
+    base = {"name": "base", "image": "i", "command": ["a"], "securityContext": container}
+    spec = {"activeDeadlineSeconds": 1, "securityContext": pod, "containers": [base]}
+    manifest = PodManifest.model_validate({"kind": "Pod", "spec": spec})
+    assert container_options(manifest, [], {}, NAME)["user"] == user
 
 
 def test_an_engine_that_is_not_there_is_unavailable(monkeypatch):

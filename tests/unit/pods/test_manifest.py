@@ -84,7 +84,7 @@ def test_cpu_quantities_are_read_as_kubernetes_reads_them(text, cores):
 
 
 def test_docker_gets_the_gpu_the_limits_and_no_privileges():
-    options = container_options(load_manifest(settings().manifests / "train.yaml"), ["--pipeline", "p"], SECRETS)
+    options = container_options(load_manifest(settings().manifests / "train.yaml"), ["--pipeline", "p"], SECRETS, "n")
     assert options["device_requests"][0]["Count"] == 1
     assert options["mem_limit"] == 8 * 2**30
     assert options["nano_cpus"] == 4_000_000_000

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,6 +10,7 @@ import pytest
 from slipway.errors import ConfigurationError, PodDeadlineError, PodFailedError
 from slipway.pods.manifest import PodManifest
 from slipway.pods.process import ProcessPod
+from slipway.settings import settings
 
 
 def pod(tmp_path, script: str, deadline: int = 30, command=("python", "-c")) -> ProcessPod:
@@ -68,17 +72,54 @@ def test_a_pod_past_its_deadline_is_killed_with_all_its_children(tmp_path):
     with pytest.raises(PodDeadlineError, match="activeDeadlineSeconds=1"):
         pod(tmp_path, script, deadline=1).run(lines.append)
     assert time.monotonic() - started < 30
-    child = int(lines[0])
-    for _ in range(50):
+    assert ended(int(lines[0])), "the pod's child outlived the deadline"
+
+
+def ended(process: int) -> bool:
+    """Whether it ends within a few seconds; killed if it does not."""
+    for _ in range(100):
         try:
-            state = Path(f"/proc/{child}/stat").read_text().split()[2]
+            if Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] == "Z":
+                return True
         except FileNotFoundError:
-            return
-        if state == "Z":
-            return
+            return True
         time.sleep(0.05)
-    os.kill(child, 9)
-    pytest.fail("the pod's child outlived the deadline")
+    os.kill(process, signal.SIGKILL)
+    return False
+
+
+WORKER = """
+import sys
+from slipway.pods.manifest import PodManifest
+from slipway.pods.process import ProcessPod
+container = {"name": "base", "image": "none", "command": ["python", "-S", "-c"]}
+manifest = PodManifest.model_validate({"kind": "Pod", "spec": {"activeDeadlineSeconds": 60, "containers": [container]}})
+script = "import os, time; print(os.getpid(), flush=True); time.sleep(60)"
+from pathlib import Path
+ProcessPod(manifest, [script], {}, Path(sys.argv[1])).run(lambda line: print(line, flush=True))
+"""
+
+
+def python(script: str, *arguments: str) -> subprocess.Popen[str]:
+    environment = {"PATH": os.defpath, "PYTHONPATH": str(settings().root / "include")}
+    command = [sys.executable, "-c", script, *arguments]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def test_a_worker_that_is_killed_takes_its_pod_with_it(tmp_path):
+    with python(WORKER, str(tmp_path)) as worker:
+        assert worker.stdout is not None
+        command = int(worker.stdout.readline())
+        worker.kill()
+    assert ended(command), "the pod's command outlived its worker"
+
+
+def test_a_pod_whose_worker_died_before_the_kernel_knew_does_not_start():
+    # The parent it is told is not the one it has, as after the worker's death.
+    script = "import os; from slipway.pods.process import _die_with; _die_with(os.getpid()); print('started')"
+    with python(script) as orphan:
+        output, _ = orphan.communicate(timeout=30)
+    assert (orphan.returncode, output) == (1, "")
 
 
 def test_a_command_that_does_not_exist_is_a_configuration_error(tmp_path):

@@ -72,7 +72,6 @@ def test_a_healthy_version_reaches_every_device_phase_by_phase(channel, fleet):
     fleet.poll()
     assert (done.current, done.next, done.percent) == ("1", None, 100)
     assert fleet.versions() == {"1": 20}
-    assert release.is_current()
 
 
 def test_every_step_can_be_repeated(channel, fleet):
@@ -119,21 +118,6 @@ def test_a_silent_cohort_is_waited_for_and_then_taken_back(channel, fleet):
     decision = late.observe()
     assert decision.action == "roll_back"
     assert "not enough evidence after 90 s" in decision.reason
-
-
-def test_waiting_ends_as_soon_as_the_evidence_is_there(channel, fleet):
-    release = rollout(channel, fleet)
-    release.prepare(version_files())
-    release.open_phase(5)
-    slept = []
-
-    def sleep(seconds: float) -> None:
-        slept.append(seconds)
-        if len(slept) == 3:
-            fleet.poll()
-
-    assert release.await_decision(0.5, sleep).action == "continue"
-    assert slept == [0.5] * 3
 
 
 @pytest.mark.parametrize("step", ["prepare", "open", "observe", "complete"])
@@ -184,7 +168,6 @@ def test_it_cannot_be_completed_before_everybody_had_it(channel, fleet):
 def test_the_version_everybody_has_is_not_released_again(channel, fleet):
     completed(channel, fleet, "1")
     again = rollout(channel, fleet, "1", "flight_delay-v1-11111111")
-    assert again.is_current()
     with pytest.raises(ReleaseError, match="already"):
         again.prepare(version_files())
 
