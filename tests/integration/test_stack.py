@@ -116,6 +116,13 @@ def test_airflow_has_the_connections_and_pools_of_the_file(stack: Running) -> No
     assert pools["spark"] == 2
 
 
+def test_after_up_airflow_has_read_the_dags_of_every_pipeline(stack: Running) -> None:
+    with stack.airflow() as client:
+        for pipeline in ("flight_delay", "digit_reader"):
+            for line in ("ingest", "train", "release"):
+                assert client.patch(f"/api/v2/dags/{pipeline}.{line}", json={"is_paused": True}).status_code == 200
+
+
 def test_no_secret_is_in_a_log_or_on_a_command_line(stack: Running) -> None:
     secrets = json.loads(stack.layout.secrets.read_text())
     values = {value for names in secrets.values() for key, value in names.items() if key != "conn_login"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,19 @@ class TaskRun:
     end: dt.datetime | None
 
 
+@dataclass(frozen=True)
+class ImportProblem:
+    """A DAG file Airflow cannot read."""
+
+    file: str
+    trace: str
+
+    @property
+    def reason(self) -> str:
+        """The exception itself, the last paragraph of the trace."""
+        return self.trace.strip().rsplit("\n", 1)[-1]
+
+
 class AirflowApi:
     """A logged-in session at one Airflow."""
 
@@ -60,10 +74,10 @@ class AirflowApi:
     def unpause(self, dag_id: str) -> None:
         self._call("PATCH", f"/dags/{dag_id}", json={"is_paused": False})
 
-    def import_errors(self) -> list[str]:
-        """What is wrong with DAG files, one text each."""
-        found = self._call("GET", "/importErrors")
-        return [f"{error['filename']}: {error['stack_trace']}" for error in found["import_errors"]]
+    def import_errors(self) -> list[ImportProblem]:
+        """What is wrong with DAG files."""
+        found = self._pages("/importErrors", "import_errors")
+        return [ImportProblem(error["filename"], error["stack_trace"]) for error in found]
 
     def backfill(self, dag_id: str, first: dt.date, last: dt.date, *, most: int) -> None:
         """Create a backfill of the days not yet done; one that is under way already is left to itself."""
@@ -82,8 +96,7 @@ class AirflowApi:
         return sum(backfill["completed_at"] is None for backfill in found["backfills"])
 
     def runs(self, dag_id: str) -> list[DagRun]:
-        """All runs, newest first (at most 500)."""
-        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params={"limit": 500, "order_by": "-run_after"})
+        """All runs, newest first."""
         return [
             DagRun(
                 dag_id,
@@ -93,11 +106,10 @@ class AirflowApi:
                 run.get("conf") or {},
                 dt.datetime.fromisoformat(run["queued_at"]),
             )
-            for run in found["dag_runs"]
+            for run in self._pages(f"/dags/{dag_id}/dagRuns", "dag_runs", order_by="-run_after")
         ]
 
     def tasks(self, run: DagRun) -> list[TaskRun]:
-        found = self._call("GET", f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", params={"limit": 200})
         return [
             TaskRun(
                 task_id=task["task_id"],
@@ -106,7 +118,7 @@ class AirflowApi:
                 start=_time(task["start_date"]),
                 end=_time(task["end_date"]),
             )
-            for task in found["task_instances"]
+            for task in self._pages(f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", "task_instances")
         ]
 
     def retry(self, run: DagRun) -> None:
@@ -116,6 +128,14 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> None:
         self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+
+    def _pages(self, path: str, key: str, **params: str) -> Iterator[dict[str, Any]]:
+        # Airflow cuts a page to its `maximum_page_limit` (100) without a word.
+        seen, total = 0, 1
+        while seen < total:
+            found = self._call("GET", path, params={**params, "limit": 100, "offset": seen})
+            yield from found[key]
+            seen, total = seen + len(found[key]), found["total_entries"] if found[key] else 0
 
     def _call(self, method: str, path: str, *, missing: bool = False, exists: bool = False, **request: Any) -> Any:
         answer = self._send(method, f"/api/v2{path}", **request)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from slipway.embedded import airflow_home, postgres
+from slipway.embedded.airflow_api import AirflowApi
 from slipway.embedded.airflow_import import import_settings
 from slipway.embedded.environment import Environment
 from slipway.embedded.probes import Probes
@@ -20,6 +21,9 @@ _PAUSE_SECONDS = 0.1
 _ATTEMPTS = 4
 """A service that needed so many starts within one `up` will not come by itself."""
 _LOG_LINES = 15
+_DAGS = "dags"
+_DAGS_SECONDS = 1.0
+"""Between two questions to Airflow which DAGs it has read."""
 
 
 class Progress(Protocol):
@@ -46,9 +50,10 @@ class BringUp:
         self._ready: set[str] = set()
         self._launched: set[str] = set()
         self._pids: dict[str, set[int]] = {}
+        self._asked = 0.0
 
     def run(self, timeout: float, new_database: bool) -> None:
-        """Return when everything works and Airflow has its connections.
+        """Return when everything works, and Airflow has its connections and has read the DAGs of every pipeline.
 
         Raises UnavailableError naming what does not work, with the end of its log.
         """
@@ -61,6 +66,7 @@ class BringUp:
                     self._launch_possible()
                     self._notice_ready(probes, states)
                     self._start_jobs(background, jobs, new_database)
+                    self._notice_dags(jobs)
                     self._check_alive(states, timeout)
                     time.sleep(_PAUSE_SECONDS)
             finally:
@@ -71,7 +77,11 @@ class BringUp:
         for job in jobs.values():
             if job.done():
                 job.result()
-        return len(self._ready) > len(self._services) and "import" in jobs and jobs["import"].done()
+        return not self._awaited() and "import" in jobs and jobs["import"].done()
+
+    def _awaited(self) -> tuple[str, ...]:
+        titles = [service.title for service in self._services if service.name not in self._ready]
+        return (*titles, *([] if _DAGS in self._ready else ["DAGs"]))
 
     def _launch_possible(self) -> None:
         for service in self._services:
@@ -87,7 +97,7 @@ class BringUp:
                 if service.name == "postgres":
                     self._make_databases()
                 self._mark(service.name, service.title)
-        self._progress.waiting(tuple(s.title for s in self._services if s.name not in self._ready))
+        self._progress.waiting(self._awaited())
 
     def _mark(self, name: str, title: str) -> None:
         self._ready.add(name)
@@ -118,6 +128,21 @@ class BringUp:
         if "airflow-api-server" in self._ready:
             begin("import", self._import)
 
+    def _notice_dags(self, jobs: dict[str, Future[object]]) -> None:
+        """A file Airflow cannot read is told, and does not keep the rest from being used."""
+        now = time.monotonic()
+        if _DAGS in self._ready or "import" not in jobs or not jobs["import"].done() or now < self._asked:
+            return
+        self._asked = now + _DAGS_SECONDS
+        local = self._environment.local
+        airflow = AirflowApi(local.airflow_url, local.airflow_login.name, local.airflow_login.password)
+        airflow.log_in()
+        if errors := airflow.import_errors():
+            told = "; ".join(f"{error.file}: {error.reason}" for error in errors)
+            self._mark(_DAGS, f"DAGs, except what Airflow cannot read: {told}")
+        elif all(airflow.has_dag(dag) for dag in self._environment.dags):
+            self._mark(_DAGS, "DAGs")
+
     def _migrate(self, new: bool) -> bool:
         layout = self._environment.layout
         return airflow_home.migrate(layout, airflow_variables(self._environment), new)
@@ -137,7 +162,7 @@ class BringUp:
                 raise UnavailableError(f"{service.title} does not start{log_end(self._log(service))}")
         if time.monotonic() - self._begin > timeout:
             late = [service for service in self._services if service.name not in self._ready]
-            names = ", ".join(service.title for service in late) or "Airflow's settings"
+            names = ", ".join(self._awaited()) or "Airflow's settings"
             logs = "".join(log_end(self._log(service)) for service in late if service.name in self._launched)
             raise UnavailableError(
                 f"expected everything to work within {timeout:.0f} s, still waiting for {names}{logs}"

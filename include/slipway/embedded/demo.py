@@ -86,7 +86,8 @@ class Demo:
         with self._progress("reading the DAGs", len(lines)) as advance:
             while missing := [dag for dag in lines if not self._airflow.has_dag(dag)]:
                 if errors := self._airflow.import_errors():
-                    raise DemoError("Airflow cannot read its DAG files:\n" + "\n".join(errors))
+                    told = "\n".join(f"{error.file}: {error.trace}" for error in errors)
+                    raise DemoError(f"Airflow cannot read its DAG files:\n{told}")
                 advance(len(lines) - len(missing), "")
                 self._pause(f"Airflow has not read {missing[0]}")
         for dag in lines:

@@ -40,6 +40,15 @@ class Environment:
         return ledger_connection(fields(role)).url
 
     @property
+    def pipelines(self) -> list[str]:
+        return sorted(file.stem for file in self.place.pipelines.glob("*.yaml"))
+
+    @property
+    def dags(self) -> list[str]:
+        """The ids of the DAGs that the pipelines have."""
+        return [f"{pipeline}.{line}" for pipeline in self.pipelines for line in ("ingest", "train", "release")]
+
+    @property
     def base(self) -> dict[str, str]:
         """What every service's environment has; nothing else is inherited, so a user's shell cannot disturb it."""
         return {

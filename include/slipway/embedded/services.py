@@ -162,7 +162,7 @@ def _fleet(environment: Environment) -> Service:
         command=_module(
             "slipway.embedded.fleet", "--state", layout.fleet, "--gateway", environment.local.channel.gateway,
             "--mlflow", environment.local.mlflow_url, "--secrets", secrets,
-            "--pipelines", ",".join(sorted(file.stem for file in environment.place.pipelines.glob("*.yaml"))),
+            "--pipelines", ",".join(environment.pipelines),
         ),
         environment=environment.base,
         needs=("gateway", "mlflow"),
