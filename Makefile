@@ -45,7 +45,7 @@ status: setup ## What runs, where, and how to log in
 check: setup ## What a developer runs before every commit: ruff, mypy, unit tests, DAG rules
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
-	@$(BIN)/mypy include/slipway plugins dags
+	@$(BIN)/mypy include/slipway plugins dags spark_jobs
 	@$(BIN)/mypy include/models docker/make_secrets.py docker/airflow docker/spark
 	@$(BIN)/pytest -q -n 2 tests/unit
 	@$(BIN)/pytest -q tests/dags

@@ -128,9 +128,10 @@ def train_line(pipeline: Pipeline) -> DAG:
         accepting = accept(planned)
         command = ["python", "-m", "slipway.compile.export"]
         export = PodTask(task_id="export", manifest=pipeline.training.pod, command=command, plan=planned, work="export")
-        compiled = PodTask.partial(
-            task_id="compile", manifest=pipeline.compile.pod, plan=planned, map_index_template="{{ task.work }}"
-        ).expand(work=[target.name for target in pipeline.compile.targets])
+        targets = [{"work": target, "manifest": pod} for target, pod in pipeline.compile.pods.items()]
+        compiled = PodTask.partial(task_id="compile", plan=planned, map_index_template="{{ task.work }}").expand_kwargs(
+            targets
+        )
         version = register(pipeline.name, planned)
         release = TriggerDagRunOperator(
             task_id="release",

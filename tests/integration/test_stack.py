@@ -160,7 +160,7 @@ def test_spark_connect_takes_its_token_only_and_its_workers_import_slipway(stack
         "    return slipway.__name__\n"
         "print(spark.range(1).select(where('id')).first()[0])\n"
     )
-    url = stack.local.spark_url
+    url = stack.local.spark.remote
     environment = {"PATH": os.environ["PATH"], "SPARK_CONNECT_RETRY": "0"}
     good = subprocess.run(
         [sys.executable, "-c", code, url], capture_output=True, text=True, check=False, env=environment, timeout=300

@@ -27,10 +27,22 @@ def run_demo(place: Settings, journey: Journey, console: Console, *, stop: bool)
     """Run the demo and write ``var/demo/report.json``; returns its path.
 
     Raises:
-        SlipwayError: the stack did not come up, or a run failed; the stack is left as it is, for looking.
+        SlipwayError: the stack did not come up, or a run failed; unless ``stop``, the stack stays up for looking.
     """
-    begin = time.monotonic()
     stack = Stack(place)
+    try:
+        path, local = _run(place, stack, journey, console)
+        if not stop:
+            _say_where(stack, local, journey, console)
+    finally:
+        if stop:
+            stack.down()
+            console.print("The local stack is down.")
+    return path
+
+
+def _run(place: Settings, stack: Stack, journey: Journey, console: Console) -> tuple[Path, LocalSettings]:
+    begin = time.monotonic()
     with terminal_progress(console, "starting the local stack") as progress:
         local = stack.up(progress, UP_SECONDS)
     up = time.monotonic() - begin
@@ -45,12 +57,7 @@ def run_demo(place: Settings, journey: Journey, console: Console, *, stop: bool)
     path.write_text(json.dumps(report, indent=2) + "\n")
     show(report, console)
     console.print(f"report: {path}", soft_wrap=True)
-    if stop:
-        stack.down()
-        console.print("The local stack is down.")
-    else:
-        _say_where(stack, local, journey, console)
-    return path
+    return path, local
 
 
 def gather(local: LocalSettings, journey: Journey, seconds: dict[str, float]) -> dict[str, object]:

@@ -6,7 +6,6 @@ The command line and the demo use it; inside Airflow the same values come from A
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import quote
 
 from slipway.connections import (
     ChannelConnection,
@@ -15,11 +14,13 @@ from slipway.connections import (
     LakeConnection,
     LedgerConnection,
     MlflowConnection,
+    SparkConnection,
     channel_connection,
     compute_connection,
     lake_connection,
     ledger_connection,
     mlflow_connection,
+    spark_connection,
 )
 from slipway.embedded.secret_store import Secrets, load_secrets
 from slipway.embedded.settings_file import ConnectionEntry, SettingsFile, load_settings_file
@@ -46,7 +47,7 @@ class LocalSettings:
     ledger: LedgerConnection
     channel: ChannelConnection
     compute: ComputeConnection
-    spark_url: str = field(repr=False)
+    spark: SparkConnection = field(repr=False)
     airflow_url: str
     mlflow_url: str
     """MLflow's address for people, without its login."""
@@ -90,7 +91,7 @@ def build(file: SettingsFile, secrets: Secrets, place: Settings) -> LocalSetting
             ledger=ledger_connection(fields(ledger)),
             channel=channel_connection(fields(channel), root=place.root, var=place.var),
             compute=compute_connection(fields(file.connection("slipway_compute"))),
-            spark_url=_spark_url(spark),
+            spark=spark_connection(fields(spark)),
             airflow_url=airflow.url,
             mlflow_url=mlflow.url,
             airflow_login=Login(airflow.conn_login, airflow.conn_password),
@@ -105,6 +106,7 @@ def fields(entry: ConnectionEntry) -> Fields:
     """An entry of the file as the library's connections take it."""
     return Fields(
         conn_id=entry.conn_id,
+        conn_type=entry.conn_type,
         host=entry.conn_host or None,
         port=entry.conn_port,
         schema=entry.conn_schema or None,
@@ -132,12 +134,3 @@ def _served(file: SettingsFile, conn_id: str) -> ConnectionEntry:
     if entry.local and entry.conn_port is None:
         raise ConfigurationError(f"{file.path}: `{conn_id}.conn_port`: expected the port to listen on, got nothing")
     return entry
-
-
-def _spark_url(entry: ConnectionEntry) -> str:
-    """Spark Connect's URL, as ``SparkConnectHook`` of Airflow's Spark provider writes it."""
-    host = entry.url if "://" in entry.conn_host else f"sc://{entry.url}"
-    options = [f"user_id={quote(entry.conn_login)}"] if entry.conn_login else []
-    options += [f"token={quote(entry.conn_password)}"] if entry.conn_password else []
-    options += [f"use_ssl={entry.conn_extra['use_ssl']}"] if "use_ssl" in entry.conn_extra else []
-    return f"{host}/;{';'.join(options)}"

@@ -11,6 +11,7 @@ import pwd
 import shutil
 import stat
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -183,3 +184,5 @@ def _allow(path: Path, rights: int) -> None:
     mode = path.stat().st_mode
     if mode & rights != rights:
         path.chmod(mode | rights)
+        if path.is_dir():
+            print(f"as root: PostgreSQL's user {SYSTEM_USER} may now pass through {path} (o+x)", file=sys.stderr)

@@ -7,6 +7,8 @@ of their needs, so none starts by itself; one that dies afterwards is started ag
 from __future__ import annotations
 
 import json
+import os
+import stat
 import subprocess
 import sys
 import time
@@ -24,7 +26,7 @@ from slipway.embedded import launch
 from slipway.embedded.layout import Layout
 from slipway.embedded.secret_store import write_private
 from slipway.embedded.services import Service
-from slipway.errors import UnavailableError
+from slipway.errors import ConfigurationError, UnavailableError
 from slipway.identity.digest import sha256_bytes
 
 _ALREADY_STARTED = 60
@@ -66,6 +68,17 @@ stdout_logfile_backups=2
 """
 
 
+def _own(folder: Path) -> None:
+    """Make a folder in the temporary one, whose name others can guess and take first."""
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise ConfigurationError(
+            f"expected {folder} to be a folder that only you can write to, it is not; the supervisor's control socket "
+            "would lie in it: remove it, or put the project under a shorter path"
+        )
+
+
 @dataclass(frozen=True)
 class ProcessState:
     """What the supervisor knows of a service. ``started``: unix seconds; ``pid`` 0 when it does not run."""
@@ -105,7 +118,7 @@ class Supervisor:
             folder.mkdir(parents=True, exist_ok=True)
         layout.services.chmod(0o700)
         layout.private.chmod(0o700)
-        layout.supervisor_socket.parent.mkdir(mode=0o700, exist_ok=True)
+        _own(layout.supervisor_socket.parent)
         chosen = tuple(services)
         changed = set()
         for service in chosen:

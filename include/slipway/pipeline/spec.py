@@ -176,6 +176,8 @@ class Target(Spec):
 
     name: Literal["x86-cpu", "x86-cpu-int8", "jetson-orin"]
     bounds: Bounds
+    pod: Name | None = None
+    """The pod it is compiled in, where it needs other hardware than the rest."""
 
 
 class Compile(Spec):
@@ -188,6 +190,11 @@ class Compile(Spec):
     @classmethod
     def _as_tuple(cls, value: object) -> object:
         return tuple(value) if isinstance(value, list) else value
+
+    @property
+    def pods(self) -> dict[str, str]:
+        """The pod of each target, by the target's name."""
+        return {target.name: target.pod or self.pod for target in self.targets}
 
 
 class Gates(Spec):

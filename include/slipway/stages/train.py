@@ -127,13 +127,14 @@ def _by_day(objects: Sequence[ObjectInfo]) -> dict[str, list[tuple[str, str]]]:
 
 
 def _parameters(pipeline: Pipeline, root: Path, partitions: list[str], holdout: list[str]) -> dict[str, Any]:
+    pods = (pipeline.training.pod, *pipeline.compile.pods.values())
     return {
         "training": pipeline.training.model_dump(mode="json"),
         "compile": pipeline.compile.model_dump(mode="json"),
         "min_golden_agreement": pipeline.release.gates.min_golden_agreement,
         "partitions": partitions,
         "holdout": holdout,
-        "pods": {pod: sha256_file(_manifest(root, pod)) for pod in (pipeline.training.pod, pipeline.compile.pod)},
+        "pods": {pod: sha256_file(_manifest(root, pod)) for pod in pods},
     }
 
 

@@ -267,3 +267,14 @@ def test_a_started_module_sees_its_own_arguments_and_not_its_neighbours(tmp_path
         env={"PYTHONPATH": str(tmp_path)},
     )
     assert done.stdout.strip() == "['--port', '1'] __main__ 100000 None"
+
+
+def test_a_control_socket_is_not_put_into_a_folder_others_may_write_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: Settings
+) -> None:
+    folder = tmp_path / "taken"
+    folder.mkdir()
+    folder.chmod(0o777)
+    monkeypatch.setattr(Layout, "supervisor_socket", folder / "supervisord.sock")
+    with pytest.raises(ConfigurationError, match="folder that only you can write to"):
+        Supervisor(Layout.of(place)).configure(())

@@ -54,7 +54,7 @@ def test_local_settings_join_the_file_with_the_generated_secrets(place: Settings
     assert local.lake.endpoint == "http://127.0.0.1:18000"
     assert local.lake.secret_key == secrets.get("lakefs_default", "conn_password")
     assert local.ledger.url.endswith("@127.0.0.1:15432/ledger")
-    assert local.spark_url == (
+    assert local.spark.remote == (
         f"sc://localhost:15002/;token={secrets.get('spark_default', 'conn_password')};use_ssl=False"
     )
     assert local.airflow_url == "http://127.0.0.1:8080"
