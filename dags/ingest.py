@@ -21,7 +21,7 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, get_current_context, task
 
-from slipway.pipeline.load import find_pipeline, load_pipelines
+from slipway.pipeline.load import find_pipeline, readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.ingest import Landing, land, publish_features
@@ -36,7 +36,9 @@ PARAMS = {
         None, type=["null", "string"], format="date", title="Partition", description="Day to ingest; empty: yesterday."
     ),
     "force": Param(False, type="boolean", title="Force", description="Make it again even if it is already there."),
-    "note": Param("", type="string", title="Note", description="Why this run was started; kept with the commit."),
+    "note": Param(
+        None, type=["null", "string"], title="Note", description="Why this run was started; kept with the commit."
+    ),
 }
 
 
@@ -104,5 +106,5 @@ def ingest_line(pipeline: Pipeline) -> DAG:
     return dag
 
 
-for _pipeline in load_pipelines(settings().pipelines).values():
+for _pipeline in readable_pipelines(settings().pipelines).values():
     ingest_line(_pipeline)

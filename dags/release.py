@@ -22,7 +22,7 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, PokeReturnValue, TaskGroup, TriggerRule, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from slipway.pipeline.load import find_pipeline, load_pipelines
+from slipway.pipeline.load import find_pipeline, readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.release.rollout import Rollout
 from slipway.settings import settings
@@ -31,10 +31,10 @@ from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
 
 PARAMS = {
-    "version": Param("", type="string", title="Version", description="MLflow version; empty: the newest registered."),
+    "version": Param(None, type=["null", "string"], title="Version", description="MLflow's; empty: the newest."),
     "approval": Param(False, type="boolean", title="Approval", description="Ask a person before the last phase."),
     "supersede": Param(False, type="boolean", title="Supersede", description="First roll back one left unfinished."),
-    "note": Param("", type="string", title="Note", description="Why this release was started."),
+    "note": Param(None, type=["null", "string"], title="Note", description="Why this release was started."),
 }
 
 
@@ -49,7 +49,7 @@ def rollout(name: str, version: str) -> Rollout:
 def prepare(name: str) -> str:
     """Choose the version and sign its files."""
     params = get_current_context()["params"]
-    version = stage.choose_version(connections.mlflow(), name, str(params["version"]))
+    version = stage.choose_version(connections.mlflow(), name, str(params["version"] or ""))
     stage.prepare(rollout(name, version), connections.mlflow(), connections.channel(), supersede=params["supersede"])
     return version
 
@@ -146,5 +146,5 @@ def release_line(pipeline: Pipeline) -> DAG:
     return dag
 
 
-for _pipeline in load_pipelines(settings().pipelines).values():
+for _pipeline in readable_pipelines(settings().pipelines).values():
     release_line(_pipeline)

@@ -33,7 +33,7 @@ from airflow.sdk import (
     task,
 )
 
-from slipway.pipeline.load import find_pipeline, load_pipelines
+from slipway.pipeline.load import find_pipeline, readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.accept import accepted
@@ -56,7 +56,7 @@ PARAMS = {
     "until": Param(
         None, type=["null", "string"], format="date", title="Until", description="Last day to use; empty: the newest."
     ),
-    "note": Param("", type="string", title="Note", description="Why this run was started."),
+    "note": Param(None, type=["null", "string"], title="Note", description="Why this run was started."),
 }
 
 
@@ -144,5 +144,5 @@ def train_line(pipeline: Pipeline) -> DAG:
     return dag
 
 
-for _pipeline in load_pipelines(settings().pipelines).values():
+for _pipeline in readable_pipelines(settings().pipelines).values():
     train_line(_pipeline)

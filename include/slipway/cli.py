@@ -62,7 +62,10 @@ def pipelines(
         targets = ", ".join(target.name for target in found.compile.targets)
         phases = " → ".join(f"{percent}%" for percent in found.release.phases)
         table.add_row(found.name, found.title, found.owner, found.schedule, targets, phases)
-    Console(highlight=False).print(table)
+    if table.row_count:
+        terminal = Console(highlight=False)
+        # A pipe has no width; 80 columns would cut names off.
+        Console(highlight=False, width=None if terminal.is_terminal else 160).print(table)
     if wrong:
         raise typer.Exit(WRONG)
 

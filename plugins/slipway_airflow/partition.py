@@ -15,13 +15,17 @@ def partition_of(context: Context) -> dt.date:
     """The form's ``partition``, else the run's partition key, else the last complete day (UTC).
 
     Raises:
-        ConfigurationError: the form's or key's text is not a date.
+        ConfigurationError: the form's or key's text is not a date, or a day that has not ended: a slip of the year
+            would otherwise become data that every later training takes for its newest.
     """
     run: Any = context["dag_run"]
     text = context["params"].get("partition") or run.partition_key
     if not text:
         return run.run_after.astimezone(dt.UTC).date() - dt.timedelta(days=1)  # type: ignore[no-any-return]
-    return _date("partition", str(text)[:10])
+    day, today = _date("partition", str(text)[:10]), dt.datetime.now(dt.UTC).date()
+    if day >= today:
+        raise ConfigurationError(f"partition: expected a day that has ended (UTC, before {today}), got {day}")
+    return day
 
 
 def training_end(context: Context) -> dt.date | None:

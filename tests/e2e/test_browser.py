@@ -52,6 +52,8 @@ def test_an_ingest_is_triggered_from_its_form_and_succeeds(page, project):
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
     expect(form).to_be_visible()
+    # Every field has a default that will do.
+    expect(form.get_by_role("button", name="Trigger").last).to_be_enabled()
     form.locator("[name=element_partition]").fill(PARTITION)
     form.locator("[name=element_note]").fill("from the browser")
     page.screenshot(path=EVIDENCE / "2-form.png")

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from slipway.embedded.local_settings import LocalSettings
 from slipway.embedded.stack import ServiceStatus, Stack
-from slipway.embedded.terminal import terminal_progress
+from slipway.embedded.terminal import print_addresses, terminal_progress
 from slipway.errors import ConfigurationError, SlipwayError
 from slipway.settings import settings
 
@@ -53,22 +53,8 @@ def _up(stack: Stack, console: Console, timeout: float) -> int:
     with terminal_progress(console, "starting the local stack") as progress:
         local = stack.up(progress, timeout)
     console.print(f"The local stack is up after {time.monotonic() - begin:.0f} s.\n")
-    _print_addresses(stack, local, console)
+    print_addresses(stack, local, console)
     return OK
-
-
-def _print_addresses(stack: Stack, local: LocalSettings, console: Console) -> None:
-    secrets = stack.layout.secrets
-    airflow, mlflow = local.airflow_login.name, local.mlflow_login.name
-    for title, value, note in (
-        ("Airflow", local.airflow_url, f"  user {airflow}, password: slipway_airflow.conn_password in {secrets}"),
-        ("MLflow", local.mlflow_url, f"  user {mlflow}, password: mlflow_default.conn_password in the same file"),
-        ("Fleet gateway", local.channel.gateway, ""),
-        ("lakeFS API", local.lake.endpoint, ""),
-        ("Airflow CLI", f"{stack.layout.airflow_command} dags list", ""),
-        ("Logs", str(stack.layout.logs), ""),
-    ):
-        console.print(f"{title:<14} {value}{note}", soft_wrap=True, markup=False)
 
 
 def _down(stack: Stack, console: Console) -> int:
@@ -90,6 +76,7 @@ def _status(stack: Stack, console: Console) -> int:
     if not any(row.pid for row in rows):
         console.print("The local stack does not run; start it with `make up`.")
         return NOT_RUNNING
+    print_addresses(stack, LocalSettings.load(stack.place), console)
     return OK if all(row.state == "working" for row in rows) else NOT_WORKING
 
 

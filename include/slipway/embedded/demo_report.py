@@ -118,4 +118,7 @@ def show(report: Mapping[str, Any], console: Console) -> None:
         f"release {release['release']}: {phases}; "
         f"[bold]{release['devices_on_new_version']} of {release['devices']} devices[/] run the new version"
     )
-    console.print("seconds: " + ", ".join(f"{name} {value:.0f}" for name, value in report["seconds"].items()))
+    console.print(
+        "seconds (stages: of the runs that did them; stack and total: of this one): "
+        + ", ".join(f"{name} {value:.0f}" for name, value in report["seconds"].items())
+    )

@@ -14,7 +14,7 @@ from slipway.embedded.demo import Demo, Journey
 from slipway.embedded.demo_report import build_report, newest, seconds_of, show
 from slipway.embedded.local_settings import LocalSettings
 from slipway.embedded.stack import Stack
-from slipway.embedded.terminal import terminal_progress
+from slipway.embedded.terminal import print_addresses, terminal_progress
 from slipway.ledger.statements import Ledger
 from slipway.release.gateway_client import GatewayClient
 from slipway.settings import Settings
@@ -33,7 +33,8 @@ def run_demo(place: Settings, journey: Journey, console: Console, *, stop: bool)
     try:
         path, local = _run(place, stack, journey, console)
         if not stop:
-            _say_where(stack, local, journey, console)
+            console.print("\nThe stack stays up; `make down` stops it. Look around:")
+            print_addresses(stack, local, console)
     finally:
         if stop:
             stack.down()
@@ -72,13 +73,4 @@ def gather(local: LocalSettings, journey: Journey, seconds: dict[str, float]) ->
         released=released,
         devices=[asdict(device) for device in GatewayClient(local.channel).devices(journey.pipeline)],
         seconds=seconds,
-    )
-
-
-def _say_where(stack: Stack, local: LocalSettings, journey: Journey, console: Console) -> None:
-    console.print(f"\nThe stack stays up; `make down` stops it. Look around:\n  {local.airflow_url}/dags?tags=slipway")
-    console.print(f"  {local.mlflow_url}/#/models/{journey.pipeline}   user {local.mlflow_login.name}", soft_wrap=True)
-    secrets = stack.layout.secrets
-    console.print(
-        f"  log in to Airflow as {local.airflow_login.name}; password: slipway_airflow in {secrets}", soft_wrap=True
     )

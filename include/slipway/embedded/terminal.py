@@ -1,4 +1,4 @@
-"""A start of the stack as a terminal shows it."""
+"""The stack as a terminal shows it: how it starts, and where it is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.status import Status
+
+from slipway.embedded.local_settings import LocalSettings
+from slipway.embedded.stack import Stack
 
 
 class TerminalProgress:
@@ -29,3 +32,18 @@ def terminal_progress(console: Console, title: str) -> Iterator[TerminalProgress
     """Progress for ``Stack.up`` on a console."""
     with console.status(title) as status:
         yield TerminalProgress(console, status)
+
+
+def print_addresses(stack: Stack, local: LocalSettings, console: Console) -> None:
+    """Where the services are, and where to find their logins."""
+    secrets = stack.layout.secrets
+    airflow, mlflow = local.airflow_login.name, local.mlflow_login.name
+    for title, value, note in (
+        ("Airflow", local.airflow_url, f"  user {airflow}, password: slipway_airflow.conn_password in {secrets}"),
+        ("MLflow", local.mlflow_url, f"  user {mlflow}, password: mlflow_default.conn_password in the same file"),
+        ("Fleet gateway", local.channel.gateway, ""),
+        ("lakeFS API", local.lake.endpoint, ""),
+        ("Airflow CLI", f"{stack.layout.airflow_command} dags list", ""),
+        ("Logs", str(stack.layout.logs), ""),
+    ):
+        console.print(f"{title:<14} {value}{note}", soft_wrap=True, markup=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
@@ -41,6 +42,15 @@ def load_pipeline(path: Path) -> Pipeline:
 def load_pipelines(folder: Path) -> dict[str, Pipeline]:
     """Every pipeline of a folder by name, in the order of their names."""
     return {path.stem: load_pipeline(path) for path in sorted(folder.glob("*.yaml"))}
+
+
+def readable_pipelines(folder: Path) -> dict[str, Pipeline]:
+    """As ``load_pipelines``, without those whose file is wrong: one mistake must not stop the other pipelines."""
+    found = {}
+    for path in sorted(folder.glob("*.yaml")):
+        with suppress(ConfigurationError):
+            found[path.stem] = load_pipeline(path)
+    return found
 
 
 def find_pipeline(folder: Path, name: str) -> Pipeline:

@@ -139,7 +139,7 @@ def _tags(plan: TrainingPlan, made: Mapping[str, PodResult], commit: str, run: R
         "slipway.run": run.run_url,
     }
     for target in plan.targets:
-        tags[f"slipway.target.{target}"] = made[target].reason or "built"
+        tags[f"slipway.target.{target}"] = f"skipped: {made[target].reason}" if made[target].reason else "built"
     return tags
 
 

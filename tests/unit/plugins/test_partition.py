@@ -41,6 +41,13 @@ def test_a_run_without_either_is_about_the_last_complete_day():
     assert partition_of(Form()) == dt.date(2013, 2, 1)
 
 
+@pytest.mark.parametrize("days", [0, 1, 1500])
+def test_a_day_that_has_not_ended_is_refused(days):
+    day = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=days)
+    with pytest.raises(ConfigurationError, match=rf"a day that has ended .*got {day}"):
+        partition_of(Form({"partition": str(day)}))
+
+
 @pytest.mark.parametrize("text", ["yesterday", "2013-02-30", "2013"])
 def test_what_is_not_a_date_is_refused_with_an_example(text):
     with pytest.raises(ConfigurationError, match=r"such as 2013-02-01"):

@@ -59,7 +59,7 @@ def test_a_skipped_target_stays_out_of_the_version_and_keeps_its_reason(lake, le
     registered(lake, ledger, plan)
     assert not any("jetson-orin" in path for path in registry.download(MLFLOW, PIPELINE.name, "1"))
     tags = registry.version_tags(MLFLOW, PIPELINE.name, "1")
-    assert tags["slipway.target.jetson-orin"] == "TensorRT is not installed"
+    assert tags["slipway.target.jetson-orin"] == "skipped: TensorRT is not installed"
     (statement,) = ledger.statements(PIPELINE.name, register.STAGE)
     targets = {target["name"]: target for target in statement.details["targets"]}
     assert targets["jetson-orin"]["status"] == "skipped" and targets["jetson-orin"]["sha256"] is None
