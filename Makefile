@@ -8,7 +8,7 @@ REQUIREMENTS := requirements.txt requirements-dev.txt requirements.lock $(wildca
 export PYTHONPATH := include
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e check lock audit clean
+.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e bench-lake check lock audit clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -69,6 +69,9 @@ test: setup chromium ## Every test
 	@$(MAKE) --no-print-directory check
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/contract tests/integration tests/regression tests/spark
 	@$(BIN)/pytest -q tests/e2e
+
+bench-lake: setup ## What the lake costs at 1,000 and at 1,000,000 objects: var/bench/lake.json
+	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.lake
 
 lock: setup ## Write requirements.lock from what is installed
 	@$(BIN)/pip freeze --exclude-editable | sed -E 's/^torch==([0-9.]+).*/torch==\1/' | grep -viE '^(pip|setuptools|wheel)==' > requirements.lock

@@ -1,5 +1,5 @@
-"""A small server that speaks the lakeFS protocol, for laptops and tests.
+"""A server that speaks the part of lakeFS's protocol that Slipway uses, for laptops and tests; production runs lakeFS.
 
-Branches, commits, merges and staging behave as lakeFS does; the data lies in a git object database, one SQLite file
-and content-addressed object files under one folder. Production uses lakeFS itself through the same SDK.
+Branches, commits, merges and staging behave as lakeFS does. A repository is one SQLite file (references, commits and
+their trees, staging) and a folder of objects named by their SHA-256.
 """

@@ -16,6 +16,7 @@ from slipway.embedded.lakefs_server.compare import Difference, differences
 from slipway.embedded.lakefs_server.history import Commit
 from slipway.embedded.lakefs_server.names import check_path
 from slipway.embedded.lakefs_server.refusal import invalid
+from slipway.embedded.lakefs_server.trees import NO_ENTRIES, Entry
 from slipway.embedded.lakefs_server.wire import Call, answer, grouped, page
 
 
@@ -81,9 +82,9 @@ def _touching(call: Call, connection: sqlite3.Connection, commits: Iterator[Comm
     query = call.request.query_params
     wanted = [(check_path(path), True) for path in query.getlist("objects")]
     wanted += [(prefix.encode(), False) for prefix in query.getlist("prefixes")]
-    trees = call.repository.trees
+    trees = call.repository.trees(connection)
     for commit in commits:
-        before = history.load(connection, commit.parents[0]).tree if commit.parents else None
+        before = history.load(connection, commit.parents[0]).tree if commit.parents else NO_ENTRIES
         changed = (
             any(not exact or change.path == path for change in differences(trees, before, commit.tree, prefix=path))
             for path, exact in wanted
@@ -92,20 +93,20 @@ def _touching(call: Call, connection: sqlite3.Connection, commits: Iterator[Comm
             yield commit
 
 
-def _show_change(change: tuple[str, Difference] | bytes, call: Call) -> dict[str, Any]:
+def _show_change(change: tuple[str, Difference] | bytes) -> dict[str, Any]:
     if isinstance(change, bytes):
         return {"type": "prefix_changed", "path": change.decode(), "path_type": "common_prefix"}
     kind, difference = change
     shown: dict[str, Any] = {"type": kind, "path": difference.path.decode(), "path_type": "object"}
     identity = difference.right or difference.left
     if identity is not None:
-        shown["size_bytes"] = call.repository.trees.entry(identity).size
+        shown["size_bytes"] = Entry.decode(identity).size
     return shown
 
 
 def _changes(call: Call, changes: Iterator[tuple[str, Difference]]) -> Response:
     shown = grouped(changes, lambda change: change[1].path, call)
-    return page(call, shown, lambda change: _show_change(change, call), "path")
+    return page(call, shown, _show_change, "path")
 
 
 def _diff(call: Call) -> Response:
@@ -116,7 +117,8 @@ def _diff(call: Call) -> Response:
         left, right = (references.resolve(connection, call[side]).commit for side in ("left", "right"))
         base = history.merge_base(connection, left, right) if kind == "three_dot" else None
         prefix, after = call.text("prefix").encode(), call.text("after").encode()
-        found = branches.changes_between(call.repository, left, right, base, prefix=prefix, after=after)
+        trees = call.repository.trees(connection)
+        found = branches.changes_between(trees, left, right, base, prefix=prefix, after=after)
         return _changes(call, found)
 
 

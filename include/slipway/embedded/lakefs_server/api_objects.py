@@ -58,7 +58,7 @@ async def receive_blob(request: Request, repository: Repository) -> Blob:
 def show_stat(call: Call, stat: Stat) -> dict[str, Any]:
     """An object's ObjectStats; with ``presign`` its address is a URL that needs no credentials."""
     repository = call.repository
-    entry = repository.trees.entry(stat.identity)
+    entry = stat.entry
     shown: dict[str, Any] = {
         "path": stat.path.decode(),
         "path_type": "object",
@@ -86,7 +86,7 @@ def _get(call: Call) -> Response:
     repository = call.repository
     with repository.database.reading() as connection:
         stat = View.of(repository, connection, call["ref"]).stat(call.path())
-    entry = repository.trees.entry(stat.identity)
+    entry = stat.entry
     etag = f'"{entry.checksum}"'
     if call.request.headers.get("if-none-match") == etag:
         return Response(status_code=304, headers={"ETag": etag})
@@ -182,7 +182,7 @@ def _copy(call: Call) -> Response:
     repository, branch = call.repository, call["branch"]
     with repository.database.reading() as connection:
         source = View.of(repository, connection, body.src_ref or branch).stat(check_path(body.src_path))
-    entry = repository.trees.entry(source.identity)
+    entry = source.entry
     return JSONResponse(show_stat(call, staging.put(repository, branch, call.path("dest_path"), entry)), 201)
 
 

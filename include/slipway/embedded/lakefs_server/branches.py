@@ -11,6 +11,7 @@ from slipway.embedded.lakefs_server.names import check_branch, check_tag
 from slipway.embedded.lakefs_server.references import Kind
 from slipway.embedded.lakefs_server.refusal import RefusalError, denied, dirty_branch, missing, no_changes
 from slipway.embedded.lakefs_server.repository import Repository
+from slipway.embedded.lakefs_server.trees import Trees
 
 
 def create_branch(repository: Repository, name: str, source: str, hidden: bool = False) -> str:
@@ -75,14 +76,10 @@ def commit(
         rows = list(staging.staged_rows(connection, branch))
         if not rows and not allow_empty:
             raise no_changes("commit")
-        tree = repository.trees.apply(parent.tree, {path: entry for path, entry, _ in rows})
+        changes = {path: None if entry is None else (entry, mtime) for path, entry, mtime in rows}
+        tree = repository.trees(connection).apply(parent.tree, changes)
         result = history.record(connection, tree, [parent], message, metadata, created=created)
         connection.execute("UPDATE branches SET commit_id = ? WHERE name = ?", (result.id, branch))
-        connection.execute(
-            "INSERT OR REPLACE INTO modified SELECT path, entry, mtime FROM staging"
-            " WHERE branch = ? AND entry IS NOT NULL",
-            (branch,),
-        )
         connection.execute("DELETE FROM staging WHERE branch = ?", (branch,))
     return result
 
@@ -111,7 +108,7 @@ def merge_into(
         base = history.merge_base(connection, ours, theirs)
         if theirs.tree == base.tree and not allow_empty:
             raise no_changes("merge")
-        merged = merge(repository.trees, base.tree, ours.tree, theirs.tree, strategy)
+        merged = merge(repository.trees(connection), base.tree, ours.tree, theirs.tree, strategy)
         if merged.conflicts:
             # the protocol's answer names no paths: clients find them in the three-dot diff
             raise RefusalError(409, "merge: conflict", {"reference": ""})
@@ -124,18 +121,17 @@ def merge_into(
 
 
 def changes_between(
-    repository: Repository, left: Commit, right: Commit, base: Commit | None, *, prefix: bytes = b"", after: bytes = b""
+    trees: Trees, left: Commit, right: Commit, base: Commit | None, *, prefix: bytes = b"", after: bytes = b""
 ) -> Iterator[tuple[str, Difference]]:
     """(kind, difference) in byte order from left to right, or with ``base`` what right changed since then.
 
     With ``base`` a path left changed too is a ``conflict``, unless both now hold the same.
     """
-    trees = repository.trees
     if base is None:
         for change in differences(trees, left.tree, right.tree, prefix=prefix, after=after):
             yield change.kind, change
         return
     for change in differences(trees, base.tree, right.tree, prefix=prefix, after=after):
-        ours = trees.lookup(left.tree, change.path)
+        ours = trees.identity(left.tree, change.path)
         if ours != change.right:
             yield change.kind if ours == change.left else "conflict", change

@@ -1,4 +1,4 @@
-"""One SQLite file per repository: references, commit records, staging, settings."""
+"""One SQLite file per repository: references, commit records, trees, staging, settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_SCHEMA = """
+from slipway.errors import ConfigurationError
+
+VERSION = 2
+"""Of the format; written into the file."""
+SCHEMA = """
 CREATE TABLE IF NOT EXISTS repository (id TEXT, namespace TEXT, default_branch TEXT, created INTEGER);
 CREATE TABLE IF NOT EXISTS branches (name TEXT PRIMARY KEY, commit_id TEXT NOT NULL, hidden INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS tags (name TEXT PRIMARY KEY, commit_id TEXT NOT NULL);
@@ -18,8 +22,7 @@ CREATE TABLE IF NOT EXISTS commits (
 CREATE TABLE IF NOT EXISTS staging (  -- entry NULL: the path is deleted on this branch
     branch TEXT NOT NULL, path BLOB NOT NULL, entry BLOB, mtime INTEGER NOT NULL,
     PRIMARY KEY (branch, path)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS modified (  -- when a committed entry was written; not part of its identity
-    path BLOB NOT NULL, entry BLOB NOT NULL, mtime INTEGER NOT NULL, PRIMARY KEY (path, entry)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS nodes (id BLOB PRIMARY KEY, data BLOB NOT NULL);  -- of the commits' trees, by content
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, sha256 TEXT NOT NULL, md5 TEXT NOT NULL, size INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -34,7 +37,13 @@ class Database:
         self._writer = threading.Lock()
         self._idle: list[sqlite3.Connection] = []
         with self._borrowed() as connection:
-            connection.executescript(_SCHEMA)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            if version != VERSION and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+                raise ConfigurationError(
+                    f"{path} was written by another version of this server (format {version}, expected {VERSION}); "
+                    "start from an empty folder: `make clean` deletes the local stack's"
+                )
+            connection.executescript(f"{SCHEMA}; PRAGMA user_version = {VERSION}")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import threading
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from slipway.embedded.lakefs_server import history
 from slipway.embedded.lakefs_server.blobs import BlobStore, sync_folder
 from slipway.embedded.lakefs_server.database import Database
 from slipway.embedded.lakefs_server.names import check_branch, check_namespace, check_repository
+from slipway.embedded.lakefs_server.nodes import EMPTY, NodeCache
 from slipway.embedded.lakefs_server.refusal import missing, taken
-from slipway.embedded.lakefs_server.trees import TreeStore
+from slipway.embedded.lakefs_server.trees import NO_ENTRIES, Trees
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,8 @@ class Repository:
     default_branch: str
     created: int
     database: Database
-    trees: TreeStore
     blobs: BlobStore
+    cache: NodeCache = field(default_factory=NodeCache)
 
     @classmethod
     def open(cls, folder: Path) -> Repository:
@@ -36,19 +38,21 @@ class Repository:
         with database.reading() as connection:
             row = connection.execute("SELECT id, namespace, default_branch, created FROM repository").fetchone()
         name, namespace, default_branch, created = row
-        return cls(
-            name, namespace, default_branch, created, database, TreeStore(folder / "git" / "objects"), BlobStore(folder)
-        )
+        return cls(name, namespace, default_branch, created, database, BlobStore(folder))
+
+    def trees(self, connection: sqlite3.Connection) -> Trees:
+        """The trees of the commits, as one of this repository's database connections sees them."""
+        return Trees(connection, self.cache)
 
     @classmethod
     def initialise(cls, folder: Path, name: str, namespace: str, default_branch: str) -> None:
         """Write a new repository, with its first commit, into ``folder``."""
         database = Database(folder / "meta.db")
-        trees = TreeStore(folder / "git" / "objects")
         with database.writing() as connection:
             values = (name, namespace, default_branch, int(time.time()))
             connection.execute("INSERT INTO repository VALUES (?, ?, ?, ?)", values)
-            first = history.record(connection, trees.empty, [], "Repository created", {})
+            Trees(connection, NodeCache()).nodes.write(EMPTY)
+            first = history.record(connection, NO_ENTRIES, [], "Repository created", {})
             connection.execute("INSERT INTO branches VALUES (?, ?, 0)", (default_branch, first.id))
         database.close()
 
@@ -65,6 +69,11 @@ class Catalog:
         for path in (self._folder, self._unfinished):
             path.mkdir(parents=True, exist_ok=True)
         self._open = {path.name: Repository.open(path) for path in sorted(self._folder.iterdir())}
+
+    def close(self) -> None:
+        """Close every repository; the folder can then be opened by another process."""
+        for repository in self._open.values():
+            repository.database.close()
 
     def get(self, name: str) -> Repository:
         """The repository of that name; 404 if there is none."""

@@ -15,7 +15,7 @@ from slipway.embedded.lakefs_server import references
 from slipway.embedded.lakefs_server.compare import Difference
 from slipway.embedded.lakefs_server.refusal import RefusalError, denied, missing
 from slipway.embedded.lakefs_server.repository import Repository
-from slipway.embedded.lakefs_server.trees import Entry, TreeStore
+from slipway.embedded.lakefs_server.trees import Entry, Trees
 
 _PROTECTION = "branch_protection"
 _DELETE_STAGED = "DELETE FROM staging WHERE branch = ?"
@@ -29,13 +29,17 @@ class Stat:
     identity: bytes
     mtime: int
 
+    @property
+    def entry(self) -> Entry:
+        return Entry.decode(self.identity)
+
 
 @dataclass(frozen=True)
 class View:
     """What a reference shows, within one database snapshot."""
 
     connection: sqlite3.Connection
-    trees: TreeStore
+    trees: Trees
     tree: bytes
     branch: str | None
 
@@ -43,7 +47,7 @@ class View:
     def of(cls, repository: Repository, connection: sqlite3.Connection, expression: str) -> View:
         """Resolve ``expression``; a plain branch name includes its uncommitted changes."""
         found = references.resolve(connection, expression)
-        return cls(connection, repository.trees, found.commit.tree, found.branch)
+        return cls(connection, repository.trees(connection), found.commit.tree, found.branch)
 
     def stat(self, path: bytes) -> Stat:
         """The object at ``path``; 404 if there is none."""
@@ -54,20 +58,20 @@ class View:
                 if staged[0] is None:
                     raise missing("object", path.decode())
                 return Stat(path, *staged)
-        identity = self.trees.lookup(self.tree, path)
-        if identity is None:
+        found = self.trees.lookup(self.tree, path)
+        if found is None:
             raise missing("object", path.decode())
-        return Stat(path, identity, self._modified(path, identity))
+        return Stat(path, *found)
 
     def walk(self, prefix: bytes = b"", start: bytes = b"") -> Iterator[Stat]:
         """Objects in byte order whose path is >= ``start`` and begins with ``prefix``."""
-        committed = ((path, 1, entry, None) for path, entry in self.trees.walk(self.tree, prefix, start))
+        committed = ((path, 1, entry, mtime) for path, entry, mtime in self.trees.walk(self.tree, prefix, start))
         staged = ((path, 0, entry, mtime) for path, entry, mtime in self._staged(prefix, start))
         # of two rows with one path the staged one sorts first
         for path, rows in groupby(heapq.merge(staged, committed), key=lambda row: row[0]):
             _, _, entry, mtime = next(rows)
             if entry is not None:
-                yield Stat(path, entry, self._modified(path, entry) if mtime is None else mtime)
+                yield Stat(path, entry, mtime)
 
     def _staged(self, prefix: bytes, start: bytes) -> Iterator[tuple[bytes, bytes | None, int]]:
         if self.branch is None:
@@ -76,10 +80,6 @@ class View:
             if not row[0].startswith(prefix):
                 return
             yield row
-
-    def _modified(self, path: bytes, identity: bytes) -> int:
-        row = self.connection.execute("SELECT mtime FROM modified WHERE path = ? AND entry = ?", (path, identity))
-        return int(row.fetchone()[0])
 
 
 def staged_rows(
@@ -103,14 +103,14 @@ def put(
     An entry equal to the committed one leaves no uncommitted change. 403 on a protected branch, 404 without the
     branch, 412 with ``only_new`` if the path holds an object.
     """
-    identity = repository.trees.write_entry(entry)
+    identity = entry.encode()
     with repository.database.writing() as connection:
         require_writable(connection, branch)
         view = View.of(repository, connection, branch)
         if only_new:
             _require_absent(view, path)
         stat = Stat(path, identity, int(time.time()) if mtime is None else mtime)
-        if repository.trees.lookup(view.tree, path) == identity:
+        if view.trees.identity(view.tree, path) == identity:
             connection.execute(_DELETE_STAGED + " AND path = ?", (branch, path))
             return view.stat(path)
         _stage(connection, branch, stat.path, identity, stat.mtime)
@@ -133,9 +133,9 @@ def remove(repository: Repository, branch: str, paths: Sequence[bytes]) -> None:
     """Stage deletions; an absent object is no error. 403 on a protected branch, 404 without the branch."""
     with repository.database.writing() as connection:
         require_writable(connection, branch)
-        tree = references.head(connection, branch).tree
+        tree, trees = references.head(connection, branch).tree, repository.trees(connection)
         for path in paths:
-            if repository.trees.lookup(tree, path) is None:
+            if trees.lookup(tree, path) is None:
                 connection.execute(_DELETE_STAGED + " AND path = ?", (branch, path))
             else:
                 _stage(connection, branch, path, None, int(time.time()))
@@ -152,9 +152,9 @@ def reset(repository: Repository, branch: str, prefix: bytes, exact: bool) -> No
 
 def uncommitted(repository: Repository, connection: sqlite3.Connection, branch: str) -> Iterator[Difference]:
     """What the branch's staging changes against its head, in byte order."""
-    tree = references.head(connection, branch).tree
-    for path, entry, _ in staged_rows(connection, branch):
-        yield Difference(path, repository.trees.lookup(tree, path), entry)
+    tree, trees = references.head(connection, branch).tree, repository.trees(connection)
+    for path, entry, mtime in staged_rows(connection, branch):
+        yield Difference(path, trees.identity(tree, path), entry, mtime)
 
 
 def protection(connection: sqlite3.Connection) -> list[str]:

@@ -12,6 +12,7 @@ from slipway.embedded.lakefs_server import history, references
 from slipway.embedded.lakefs_server.database import Database
 from slipway.embedded.lakefs_server.history import Commit
 from slipway.embedded.lakefs_server.refusal import RefusalError
+from slipway.errors import ConfigurationError
 
 TREE = b"\x01" * 20
 
@@ -110,3 +111,12 @@ def test_an_interrupted_write_changes_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
     with database.reading() as connection:
         assert references.target(connection, "tag", "v1") is None
+
+
+def test_a_folder_of_another_format_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    database = Database(tmp_path / "meta.db")
+    with database.writing() as connection:
+        connection.execute("PRAGMA user_version = 1")
+    database.close()
+    with pytest.raises(ConfigurationError, match=r"format 1, expected 2.*make clean"):
+        Database(tmp_path / "meta.db")
