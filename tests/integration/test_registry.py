@@ -22,6 +22,7 @@ from slipway.compile.onnx_model import canonical_bytes
 from slipway.connections import LedgerConnection, MlflowConnection
 from slipway.errors import RegistryError, UnavailableError
 from slipway.registry import mlflow_registry as registry
+from slipway.registry.aliases import CHAMPION
 from slipway.registry.client import connect
 from slipway.registry.lock import advisory_lock
 from slipway.registry.registration import FINGERPRINT_TAG, INDEX, Registration
@@ -123,7 +124,7 @@ def test_a_registered_model_is_found_tagged_and_the_challenger(mlflow_server):
     assert tags[FINGERPRINT_TAG] == "a" * 64
     assert connect(mlflow_server).get_model_version_by_alias("found", "challenger").version == "1"
     assert registry.champion(mlflow_server, "found") is None
-    registry.set_alias(mlflow_server, "found", registry.CHAMPION, "1")
+    registry.set_alias(mlflow_server, "found", CHAMPION, "1")
     assert registry.champion(mlflow_server, "found") == "1"
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from slipway.connections import LedgerConnection, MlflowConnection
 from slipway.errors import RegistryError, UnavailableError
-from slipway.registry.mlflow_registry import CHALLENGER, CHAMPION
+from slipway.registry.aliases import CHALLENGER, CHAMPION
 from slipway.registry.registration import FINGERPRINT_TAG, Registration
 
 

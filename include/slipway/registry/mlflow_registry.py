@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from slipway.connections import LedgerConnection, MlflowConnection
 from slipway.errors import RegistryError
 from slipway.identity.digest import sha256_bytes
+from slipway.registry.aliases import CHALLENGER, CHAMPION
 from slipway.registry.client import code_of, connect, translated
 from slipway.registry.lock import exclusive
 from slipway.registry.model_folder import model_folder
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-CHALLENGER = "challenger"
-CHAMPION = "champion"
 FOLDER = "model"
 """Where a version's files are among its run's artifacts."""
 _AWAIT_SECONDS = 60

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from slipway.compile.onnx_session import OnnxSession
 from slipway.errors import CompileError, ModelError
+from slipway.registry.aliases import CHAMPION
 from slipway.training.arrays import Arrays
 from slipway.training.metrics import measure
 from slipway.training.tracking import translated
 
-ALIAS = "champion"
 ARTIFACT = "model.onnx"
 
 
@@ -40,12 +40,13 @@ def measure_champion(
     except CompileError as error:
         raise ModelError(
             f"champion version {version} of {name} cannot be run on the held-out rows as this model encodes them: "
-            f"{error}; if the inputs changed on purpose, remove the alias {ALIAS!r} in MLflow, and the baseline decides"
+            f"{error}; if the inputs changed on purpose, remove the alias {CHAMPION!r} in MLflow: then the baseline "
+            "decides"
         ) from error
     if logits.shape != (len(labels), classes):
         raise ModelError(
             f"champion version {version} of {name}: expected logits [{len(labels)}, {classes}], got "
-            f"{list(logits.shape)}; if the classes changed on purpose, remove the alias {ALIAS!r} in MLflow"
+            f"{list(logits.shape)}; if the classes changed on purpose, remove the alias {CHAMPION!r} in MLflow"
         )
     return {"version": version, **measure(logits, labels)}
 
