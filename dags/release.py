@@ -5,7 +5,7 @@
 2. For each phase, **open** gives the version to that share of the fleet, and **observe** waits for what the devices
    report and judges it: updates, errors, latency, golden batch, shares of predictions. Too little evidence is not a
    pass.
-3. **complete** makes it everybody's version and MLflow's champion.
+3. **complete** makes it everybody's version and MLflow's champion. Should MLflow be away for long, clear it later.
 
 When a gate fails, or evidence stays away, **roll_back** returns every device to the version before.
 
@@ -81,10 +81,10 @@ def ask(last: str) -> str:
     return "approve" if get_current_context()["params"]["approval"] else last
 
 
-@task
+@task(retries=20, retry_delay=dt.timedelta(seconds=30))
 @fail_fast
 def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:
-    """Make it everybody's version."""
+    """Make it everybody's version; from there the only way is on, so a registry that is away is waited for."""
     return stage.complete(rollout(name, version), connections.mlflow(), connections.ledger(), phases(observed))
 
 

@@ -60,7 +60,7 @@ class ChannelSimulator:
         published = self.publication(pipeline)
         if published is None or published.state.release != release:
             raise ReleaseError(f"the channel of {pipeline} is not in {release}")
-        if published.state.next is None and published.state.percent == 100:
+        if published.state.completed:
             raise ReleaseError(f"{release} is completed")
         return self.publish(published.state.model_copy(update={"next": None, "percent": 0}), reason=reason)
 

@@ -109,7 +109,7 @@ class Channel:
                 running = published.state.release if published else "no release"
                 raise ReleaseError(f"cannot roll back {release}: the channel of {pipeline} is in {running}")
             state = published.state
-            if state.next is None and state.percent == 100:
+            if state.completed:
                 raise ReleaseError(f"{release} is completed; to leave it, start a release of the earlier version")
             back = state.model_copy(update={"next": None, "percent": 0})
             return self._publish(signed, back, _NONE, reason)

@@ -54,6 +54,11 @@ class ChannelState(BaseModel):
         except ValidationError as error:
             raise ChannelError(f"channel.json is not a channel state: {error.errors(include_url=False)}") from error
 
+    @property
+    def completed(self) -> bool:
+        """Whether the release ended with its version being everybody's."""
+        return self.next is None and self.percent == 100
+
     def says_the_same_as(self, other: ChannelState) -> bool:
         """Equal in everything but the serial."""
         return self.model_copy(update={"serial": other.serial}) == other

@@ -79,7 +79,7 @@ class Rollout:
         """Make the version the current one for everybody. Raises ReleaseError before the phase of 100%."""
         published = self._published()
         state = published.state
-        if state.next is None and state.percent == 100:
+        if state.completed:
             return state
         state = self._in_progress(published).state
         if state.percent != 100:
@@ -113,7 +113,7 @@ class Rollout:
     def _in_progress(self, published: Publication | None = None) -> Publication:
         found = published or self._published()
         if found.state.next is None:
-            ended = "completed" if found.state.percent == 100 else f"rolled back ({found.reason})"
+            ended = "completed" if found.state.completed else f"rolled back ({found.reason})"
             raise ReleaseError(f"{self.release} was {ended}; start a new release to go on")
         return found
 

@@ -14,6 +14,7 @@ from slipway.identity.digest import sha256_bytes
 from slipway.ledger.statements import Ledger, Statement
 from slipway.pipeline.spec import Pipeline
 from slipway.registry import mlflow_registry
+from slipway.registry.aliases import CHAMPION
 from slipway.release.channel import Channel
 from slipway.release.channel_state import ChannelState
 from slipway.release.gateway_client import GatewayClient
@@ -21,7 +22,6 @@ from slipway.release.plan import Decision, release_id
 from slipway.release.rollout import Rollout
 
 STAGE = "release"
-CHAMPION = "champion"
 _LOG = logging.getLogger(__name__)
 
 
@@ -91,7 +91,12 @@ def complete(
 ) -> dict[str, Any]:
     """Make the version everybody's, its alias ``champion``, and record the release.
 
-    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed.
+    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed. May be repeated, also after a kill
+    between these three effects: each is done only where it is still to be done.
+
+    Raises:
+        UnavailableError: MLflow or the ledger does not answer; the fleet has the version already, so call again.
+        ReleaseError: the phase of 100% was not opened, or the channel is in another release by now.
     """
     state = rollout.complete()
     mlflow_registry.set_alias(registry, rollout.pipeline.name, CHAMPION, rollout.version)
@@ -105,11 +110,17 @@ def roll_back(rollout: Rollout | None, ledger: Ledger, phases: Sequence[Mapping[
 
     Raises:
         RolledBackError: the fleet was returned.
-        ReleaseError: the release had not reached the channel; there was nothing to return.
+        ReleaseError: the release had not reached the channel, and there was nothing to return; or it is everybody's
+            already and only its completion is unfinished. Either way everything stays as it is.
     """
     published = rollout.channel.publication(rollout.pipeline.name) if rollout else None
     if rollout is None or published is None or published.state.release != rollout.release:
         raise ReleaseError("the release failed before it reached the channel; the fleet was not touched")
+    if published.state.completed:
+        raise ReleaseError(
+            f"the fleet is on version {published.state.current}, which passed every phase, and stays on it; what "
+            "follows (alias and statement) did not finish: mend what task `complete` says, then clear the task complete"
+        )
     reasons = [str(phase["reason"]) for phase in phases if phase["verdict"] != "pass"]
     reason = "; ".join(reasons) or "a task of the release failed, or the approval was refused"
     state = rollout.roll_back(reason)

@@ -1,0 +1,187 @@
+"""The release stage: what each task of the DAG calls, against a simulated fleet, channel and registry."""
+
+import pytest
+
+from slipway.errors import ReleaseError, RolledBackError, UnavailableError
+from slipway.stages import release
+from tests.simulators.death import Death, retried
+from tests.unit.stages.released import CHANNEL, MLFLOW, PIPELINE, Dock
+
+
+@pytest.fixture
+def dock(tmp_path, monkeypatch) -> Dock:
+    return Dock(tmp_path, monkeypatch)
+
+
+class TestChoosingAVersion:
+    def test_the_version_asked_for_is_taken_although_a_newer_one_is_registered(self, dock):
+        dock.register(b"1")
+        dock.register(b"2")
+        assert release.choose_version(MLFLOW, PIPELINE.name, "1") == "1"
+
+    def test_without_one_the_newest_registered_is_taken(self, dock):
+        dock.register(b"1")
+        dock.register(b"2")
+        assert release.choose_version(MLFLOW, PIPELINE.name, "") == "2"
+
+    def test_nothing_registered_is_said_so(self, dock):
+        with pytest.raises(ReleaseError, match="no version of flight_delay is registered; train one first"):
+            release.choose_version(MLFLOW, PIPELINE.name, "")
+
+
+class TestFindingTheReleaseOfARun:
+    def test_it_is_told_from_the_channel_alone(self, dock):
+        dock.register(b"1")
+        prepared = dock.prepare("1", "manual__1")
+        found = release.rollout_of_run(CHANNEL, PIPELINE, "manual__1")
+        assert found is not None
+        assert (found.release, found.version) == (prepared.release, "1")
+
+    def test_before_any_release_and_in_another_runs_there_is_none(self, dock):
+        assert release.rollout_of_run(CHANNEL, PIPELINE, "manual__1") is None
+        dock.register(b"1")
+        dock.prepare("1", "manual__1")
+        assert release.rollout_of_run(CHANNEL, PIPELINE, "manual__2") is None
+
+
+class TestPreparing:
+    def test_the_versions_files_are_signed_and_no_device_takes_them(self, dock):
+        dock.register(b"1")
+        dock.prepare("1", "manual__1")
+        dock.fleet.poll()
+        assert dock.channel.read("flight_delay/1/x86-cpu/model.onnx") == b"1 for x86-cpu"
+        assert dock.fleet.versions() == {None: 20}
+
+    def test_a_registry_that_is_away_signs_nothing_and_is_left_to_a_retry(self, dock):
+        dock.register(b"1")
+        dock.registry.reachable = False
+        with pytest.raises(UnavailableError) as caught:
+            dock.prepare("1", "manual__1")
+        assert caught.value.retryable
+        assert dock.channel.state(PIPELINE.name) is None
+
+    def test_a_release_left_unfinished_stops_the_next_one(self, dock):
+        dock.released(b"1", "manual__1")
+        dock.register(b"2")
+        left = dock.prepare("2", "manual__2")
+        left.open_phase(25)
+        dock.register(b"3")
+        with pytest.raises(ReleaseError, match=r"is at 25%.*`supersede`"):
+            dock.prepare("3", "manual__3")
+        assert dock.channel.state(PIPELINE.name).release == left.release
+
+    def test_supersede_returns_the_devices_of_the_one_left_unfinished_and_goes_on(self, dock, caplog):
+        dock.released(b"1", "manual__1")
+        dock.register(b"2")
+        left = dock.prepare("2", "manual__2")
+        left.open_phase(25)
+        dock.fleet.poll()
+        assert 0 < dock.fleet.versions()["2"] < 20
+        dock.register(b"3")
+        taken = dock.prepare("3", "manual__3", supersede=True)
+        dock.fleet.poll()
+        assert dock.fleet.versions() == {"1": 20}
+        state = dock.channel.state(PIPELINE.name)
+        assert (state.release, state.current, state.next, state.percent) == (taken.release, "1", "3", 0)
+        assert f"{left.release} was left unfinished and is rolled back" in caplog.text
+
+    def test_supersede_killed_at_any_point_ends_the_same_when_repeated(self, dock):
+        dock.released(b"1", "manual__1")
+        for at, content in enumerate((b"2", b"3", b"4")):  # rollback, publish, and not killed at all
+            dock.prepare(dock.register(content), f"left__{at}", supersede=True).open_phase(25)
+            death, plain = Death(at), dock.channel
+            dock.channel = death.watch(plain, "rollback", "publish")
+            version = dock.register(content + b"+")
+            taken = retried(dock.prepare, version, f"new__{at}", supersede=True)
+            dock.channel = plain
+            assert death.happened == (at < 2)
+            state = plain.state(PIPELINE.name)
+            assert (state.release, state.current, state.next) == (taken.release, "1", version)
+
+    def test_supersede_leaves_the_runs_own_release_and_a_finished_one_alone(self, dock):
+        dock.released(b"1", "manual__1")
+        dock.register(b"2")
+        dock.prepare("2", "manual__2", supersede=True).open_phase(5)
+        dock.prepare("2", "manual__2", supersede=True)
+        state = dock.channel.state(PIPELINE.name)
+        assert (state.current, state.next, state.percent) == ("1", "2", 5)
+
+
+class TestCompleting:
+    def test_fleet_champion_and_ledger_say_the_same(self, dock):
+        dock.register(b"1")
+        rollout, phases = dock.observed("1", "manual__1")
+        done = dock.complete(rollout, phases)
+        assert dock.complete(rollout, phases) == done
+        assert dock.fleet.versions() == {"1": 20}
+        assert dock.champion() == "1"
+        (statement,) = dock.statements()
+        assert (statement.subject, statement.details["outcome"]) == ("1", "completed")
+        assert [phase["percent"] for phase in statement.details["phases"]] == list(PIPELINE.release.phases)
+        assert {phase["verdict"] for phase in done["phases"]} == {"pass"}
+
+    def test_killed_between_any_two_effects_and_repeated_they_still_do(self, dock, monkeypatch):
+        effects = 3  # publish, set_alias, record
+        for at in range(effects + 1):
+            version = dock.register(f"content {at}".encode())
+            _, phases = dock.observed(version, f"manual__{at}")
+            death, plain = Death(at), dock.channel
+            monkeypatch.setattr(release, "mlflow_registry", death.watch(dock.registry, "set_alias"))
+            dock.channel, ledger = death.watch(plain, "publish"), death.watch(dock.ledger, "record")
+            watched = dock.rollout(version, f"manual__{at}")
+            retried(release.complete, watched, MLFLOW, ledger, phases)
+            dock.channel = plain
+            dock.fleet.poll()
+            assert death.happened == (at < effects)
+            assert (plain.state(PIPELINE.name).current, dock.champion()) == (version, version)
+            assert dock.fleet.versions() == {version: 20}
+            assert len(dock.statements()) == at + 1
+
+    def test_before_the_last_phase_neither_fleet_nor_champion_changes(self, dock):
+        dock.register(b"1")
+        rollout = dock.prepare("1", "manual__1")
+        rollout.open_phase(25)
+        with pytest.raises(ReleaseError, match="100%"):
+            dock.complete(rollout, [])
+        assert dock.champion() is None and dock.statements() == []
+
+
+class TestRollingBack:
+    def test_the_fleet_returns_the_champion_stays_and_the_ledger_says_why(self, dock):
+        dock.released(b"1", "manual__1")
+        dock.register(b"2")
+        rollout, phases = dock.observed("2", "manual__2")
+        failed = [*phases[:-1], {**phases[-1], "verdict": "fail", "reason": "too many errors"}]
+        for _ in range(2):
+            with pytest.raises(RolledBackError, match="returned to version 1: too many errors"):
+                release.roll_back(rollout, dock.ledger, failed)
+        dock.fleet.poll()
+        assert dock.fleet.versions() == {"1": 20}
+        assert dock.champion() == "1"
+        statement = dock.statements()[-1]
+        assert len(dock.statements()) == 2
+        assert (statement.details["outcome"], statement.details["reason"]) == ("rolled_back", "too many errors")
+
+    def test_without_a_failed_phase_a_task_or_a_person_was_the_reason(self, dock):
+        dock.register(b"1")
+        rollout = dock.prepare("1", "manual__1")
+        with pytest.raises(RolledBackError, match="returned to no version: a task of the release failed, or the app"):
+            release.roll_back(rollout, dock.ledger, [])
+
+    def test_a_release_that_never_reached_the_channel_leaves_the_fleet_alone(self, dock):
+        dock.released(b"1", "manual__1")
+        before = dock.channel.state(PIPELINE.name)
+        dock.register(b"2")
+        for rollout in (None, dock.rollout("2", "manual__2")):
+            with pytest.raises(ReleaseError, match="the fleet was not touched"):
+                release.roll_back(rollout, dock.ledger, [])
+        assert dock.channel.state(PIPELINE.name) == before
+        assert len(dock.statements()) == 1
+
+    def test_killed_before_the_ledger_has_it_a_repeat_records_it(self, dock):
+        dock.register(b"1")
+        rollout = dock.prepare("1", "manual__1")
+        ledger = Death(0).watch(dock.ledger, "record")
+        with pytest.raises(RolledBackError):
+            retried(release.roll_back, rollout, ledger, [])
+        assert [statement.details["outcome"] for statement in dock.statements()] == ["rolled_back"]
