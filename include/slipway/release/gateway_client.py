@@ -60,8 +60,12 @@ class GatewayClient:
     ) -> None:
         self._url = connection.gateway.rstrip("/")
         self._attempts = attempts
+        # trust_env: a proxy of the user's must not get in between, least of all with the operator's token.
         self._http = httpx.Client(
-            headers={"Authorization": f"Bearer {connection.operator_token}"}, timeout=10.0, transport=transport
+            headers={"Authorization": f"Bearer {connection.operator_token}"},
+            timeout=10.0,
+            transport=transport,
+            trust_env=False,
         )
 
     def devices(self, pipeline: str) -> tuple[Device, ...]:
