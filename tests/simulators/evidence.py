@@ -23,12 +23,16 @@ HEALTHY = DeviceEvidence(
 
 
 class FleetSimulator:
-    """Devices with ids ``device-00``…; ``answers`` replaces what single devices say about a new version."""
+    """Devices with ids ``device-00``…; ``answers`` replaces what single devices say about a new version.
+
+    ``silent`` devices are off. The others are last seen ``now``, or when what they follow was published.
+    """
 
     def __init__(self, channel: ReleaseChannel, pipeline: str = "flight_delay", devices: int = 20) -> None:
-        self._channel = channel
+        self.channel = channel
         self._pipeline = pipeline
         self.silent: set[str] = set()
+        self.now: float | None = None
         self.answers: dict[str, DeviceEvidence] = {}
         self.answer = HEALTHY
         self._devices = {
@@ -46,17 +50,20 @@ class FleetSimulator:
 
     def poll(self) -> None:
         """Every device that is not silent looks at the channel once, follows it and reports."""
-        published = self._channel.publication(self._pipeline)
+        published = self.channel.publication(self._pipeline)
         if published is None:
             return
         state = published.state
         for device_id, device in self._devices.items():
+            if device_id in self.silent:
+                continue
+            self._devices[device_id] = replace(device, last_seen=self.now or published.published_at)
             wanted = state.wanted(device_id)
-            if device_id in self.silent or wanted == device.version:
+            if wanted == device.version:
                 continue
             said = self.answers.get(device_id, self.answer) if wanted == state.next else HEALTHY
             if said.outcome == "installed":
-                self._devices[device_id] = replace(device, version=wanted)
+                self._devices[device_id] = replace(self._devices[device_id], version=wanted)
             if wanted is not None:
                 reports = self._reports.setdefault((state.release, wanted), {})
                 reports[device_id] = replace(said, device_id=device_id, version=wanted)

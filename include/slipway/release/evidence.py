@@ -63,7 +63,8 @@ class Evidence:
 
     ``cohort`` are the devices that should run the version now; ``reports`` what they said, at most one each.
     ``min_inferences`` is the pipeline's bound below which nothing passes. ``expected_shares`` are the shares of each
-    class among the predictions of the evaluation (they sum to 1).
+    class among the predictions of the evaluation (they sum to 1). ``silent`` are the devices the gateway has not heard
+    of for so long that they are most likely off.
     """
 
     release: str
@@ -72,6 +73,7 @@ class Evidence:
     reports: tuple[DeviceEvidence, ...]
     min_inferences: int
     expected_shares: Mapping[str, float]
+    silent: frozenset[str] = frozenset()
 
     @property
     def decided(self) -> tuple[DeviceEvidence, ...]:
@@ -99,32 +101,58 @@ class Evidence:
         decided = {report.device_id for report in self.decided}
         return tuple(device for device in self.cohort if device not in decided)
 
+    def idle(self) -> tuple[str, ...]:
+        """Devices that run the version but reported no inference on it yet."""
+        return tuple(report.device_id for report in self.running if report.inferences == 0)
+
     def waiting(self) -> str | None:
         """Which devices the update is still open on, in words; ``None`` when it ended on all."""
         undecided = self.undecided()
         if not undecided:
             return None
-        failures = {report.device_id: report.reason for report in self.reports if report.outcome == "failed"}
-        said = tuple(f"{device} (failed: {failures[device]})" if device in failures else device for device in undecided)
+        said = tuple(self._described(device) for device in undecided)
         return f"the update has not ended on {len(undecided)} of {len(self.cohort)} devices: {named(said)}"
 
-    def missing(self) -> str | None:
+    def awaited(self, min_reporting: float) -> str | None:
+        """``waiting``, when one of those devices is to be waited for; see ``_excused``."""
+        return self.waiting() if set(self.undecided()) - self._excused(min_reporting) else None
+
+    def missing(self, min_reporting: float) -> str | None:
         """What is still needed before the version's behaviour can be judged, in words; ``None`` when nothing is.
 
-        A device that refused the version or gave it back runs no inference on it: the update gate judges it, the
-        others do not wait for it.
+        ``min_reporting`` is the share of the cohort, 0..1, without which nothing is judged. A device that refused the
+        version or gave it back runs no inference on it: the update gate judges it, the others do not wait for it.
         """
         if not self.cohort:
             return "no device is in the phase's cohort"
-        if waiting := self.waiting():
-            return waiting
+        if awaited := self.awaited(min_reporting):
+            return awaited
         if not self.running:
             return f"none of {len(self.cohort)} devices runs version {self.version}"
-        if silent := tuple(report.device_id for report in self.running if report.inferences == 0):
-            return f"{len(silent)} devices run the version but reported no inference: {named(silent)}"
+        if set(idle := self.idle()) - self._excused(min_reporting):
+            said = tuple(self._described(device) for device in idle)
+            return f"{len(idle)} devices run the version but reported no inference: {named(said)}"
         if self.inferences < self.min_inferences:
             return f"{self.inferences} inferences were reported, at least {self.min_inferences} are needed"
         return None
+
+    def _excused(self, min_reporting: float) -> frozenset[str]:
+        """Devices whose missing reports hold up no verdict on the others: off, or unable to update for now.
+
+        Nobody is excused when fewer than ``min_reporting`` of the cohort would be left: a version that takes devices
+        down must not pass for want of their reports. A device that is on and still busy is always waited for.
+        """
+        failing = {report.device_id for report in self.reports if report.outcome == "failed"}
+        unlikely = {device for device in self.undecided() if device in self.silent or device in failing}
+        unlikely |= self.silent & set(self.idle())
+        few = bool(unlikely) and (len(self.cohort) - len(unlikely)) / len(self.cohort) >= min_reporting
+        return frozenset(unlikely) if few else frozenset()
+
+    def _described(self, device: str) -> str:
+        failures = {report.device_id: report.reason for report in self.reports if report.outcome == "failed"}
+        if device in failures:
+            return f"{device} (failed: {failures[device]})"
+        return f"{device} (silent)" if device in self.silent else device
 
 
 @dataclass(frozen=True)

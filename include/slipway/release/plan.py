@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,8 @@ from slipway.errors import ReleaseError
 from slipway.release.evidence import Verdict
 
 BUCKETS = 10_000
+SALTS = 1_000
+"""How many salts are looked at for one that keeps silent devices out of the early phases."""
 
 Action = Literal["continue", "wait", "roll_back"]
 
@@ -45,12 +47,18 @@ def cohort(salt: str, device_ids: Iterable[str], percent: int) -> tuple[str, ...
     return tuple(sorted(device for device in device_ids if in_cohort(salt, device, percent)))
 
 
-def choose_salt(release: str, device_ids: Sequence[str], percent: int) -> str:
+def choose_salt(
+    release: str, device_ids: Sequence[str], percent: int, *, silent: Collection[str] = (), early_percent: int = 0
+) -> str:
     """The first of ``release:0``, ``release:1``, … whose first-phase cohort is large enough.
 
     Large enough is ``ceil(percent/100 * devices)``, so 5% of 20 devices is one device. Hashing alone leaves the first
     phase of a small fleet empty quite often (36% of salts for 5% of 20), and an empty cohort can never pass.
     With no devices there is nothing to choose and the first salt is returned.
+
+    The first salts must also keep the ``silent`` devices out of a phase of ``early_percent``: phases before the last
+    are for watching a few devices, and one that is off shows nothing. With too many of them no salt does, and any is
+    taken that is large enough.
 
     Raises ReleaseError when ``percent`` is outside 1..100.
     """
@@ -59,6 +67,8 @@ def choose_salt(release: str, device_ids: Sequence[str], percent: int) -> str:
     needed = -(-len(device_ids) * percent // 100)
     for attempt in itertools.count():
         salt = f"{release}:{attempt}"
+        if attempt < SALTS and any(in_cohort(salt, device, early_percent) for device in silent):
+            continue
         if sum(in_cohort(salt, device, percent) for device in device_ids) >= needed:
             return salt
     raise AssertionError("unreachable: count() does not end")

@@ -19,6 +19,9 @@ from slipway.release.gates import judge_all
 from slipway.release.plan import Decision, choose_salt, cohort, decide
 from slipway.release.version_files import artifacts_of, targets_of
 
+SILENT_SECONDS = 60.0
+"""Without a word for so long, a device counts as off: twice what an idle one lets pass (``device.agent.Pace``)."""
+
 
 @dataclass(frozen=True)
 class Rollout:
@@ -47,10 +50,17 @@ class Rollout:
         artifacts = artifacts_of(self.pipeline.name, self.version, files)
         devices = self.source.devices(self.pipeline.name)
         self._refuse_uncovered(devices, targets_of(files))
+        first, *later = self.pipeline.release.phases
         state = ChannelState(
             pipeline=self.pipeline.name,
             release=self.release,
-            salt=choose_salt(self.release, [device.device_id for device in devices], self.pipeline.release.phases[0]),
+            salt=choose_salt(
+                self.release,
+                [device.device_id for device in devices],
+                first,
+                silent=self._silent(devices),
+                early_percent=[0, first, *later][-2],
+            ),
             percent=0,
             current=published.state.current if published else None,
             next=self.version,
@@ -101,7 +111,12 @@ class Rollout:
             reports=self.source.evidence(self.pipeline.name, self.release, self.version),
             min_inferences=self.pipeline.release.min_inferences,
             expected_shares=evaluation.get("prediction_shares", {}),
+            silent=self._silent(devices),
         )
+
+    def _silent(self, devices: tuple[Device, ...]) -> frozenset[str]:
+        since = self.clock() - SILENT_SECONDS
+        return frozenset(one.device_id for one in devices if one.last_seen is None or one.last_seen < since)
 
     def _published(self) -> Publication:
         published = self.channel.publication(self.pipeline.name)

@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import hypothesis
 import pytest
+from hypothesis import strategies as st
 
 from slipway.pipeline.spec import Gates
 from slipway.release.evidence import DeviceEvidence, Evidence, Verdict
@@ -76,11 +78,92 @@ def test_updates_fail_as_soon_as_the_bound_is_out_of_reach():
 
 
 def test_updates_wait_while_the_bound_is_in_reach_and_name_who_failed_for_now():
-    reports = [report(number) for number in range(19)]
-    failed = report(19, outcome="failed", reason="disk full")
-    verdict = judged("update_success", evidence(*reports, failed))
-    assert verdict.outcome == "inconclusive"
-    assert "d19 (failed: disk full)" in verdict.reason
+    reports = [report(number) for number in range(17)]
+    failed = report(17, outcome="failed", reason="disk full")
+    verdict = judged("update_success", evidence(*reports, failed, cohort=20))
+    assert (verdict.outcome, verdict.observed) == ("inconclusive", 0.85)
+    assert "d17 (failed: disk full)" in verdict.reason
+
+
+def test_updates_pass_once_the_bound_is_reached_and_name_who_is_still_out():
+    reports = [report(number) for number in range(18)]
+    verdict = judged("update_success", evidence(*reports, cohort=20, silent=frozenset({"d19"})))
+    assert (verdict.outcome, verdict.observed) == ("pass", 0.9)
+    assert verdict.reason.endswith("the update has not ended on 2 of 20 devices: d18, d19 (silent)")
+
+
+def test_updates_never_pass_with_none_installed_whatever_the_bound():
+    nothing_asked = POLICY.model_copy(update={"min_update_success": 0.0})
+    for given in (evidence(cohort=3), evidence(report(0, outcome="refused"))):
+        assert GATES["update_success"](given, nothing_asked).outcome == "inconclusive"
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize(
+    "last",
+    [
+        pytest.param(None, id="it reported nothing"),
+        pytest.param({"outcome": None}, id="its update did not end"),
+        pytest.param({"inferences": 0, "predictions": {}, "p95_ms": None}, id="it went off after the update"),
+    ],
+)
+def test_a_silent_share_within_the_bound_holds_up_no_gate(gate: str, last: dict | None):
+    quiet = [] if last is None else [report(19, **last)]
+    given = evidence(*(report(number) for number in range(19)), *quiet, cohort=20, silent=frozenset({"d19"}))
+    assert judged(gate, given).outcome == "pass"
+
+
+@pytest.mark.parametrize("gate", ["golden_agreement", "error_rate", "latency", "prediction_shift"])
+class TestWaitingForTheOthers:
+    def test_a_device_that_is_on_is_waited_for_although_the_bound_is_reached(self, gate: str):
+        assert judged(gate, evidence(*(report(number) for number in range(19)), cohort=20)).outcome == "inconclusive"
+
+    def test_a_device_that_cannot_update_for_now_is_not_waited_for(self, gate: str):
+        failed = report(19, outcome="failed", reason="disk full", golden_agreement=None, inferences=0, predictions={})
+        given = evidence(*(report(number) for number in range(19)), failed, cohort=20)
+        assert judged(gate, given).outcome == "pass"
+
+    def test_a_larger_silent_share_is_missing_evidence(self, gate: str):
+        silent = frozenset({"d17", "d18", "d19"})
+        verdict = judged(gate, evidence(*(report(number) for number in range(17)), cohort=20, silent=silent))
+        assert verdict.outcome == "inconclusive"
+        assert "d17 (silent), d18 (silent), d19 (silent)" in verdict.reason
+
+    def test_a_cohort_that_is_all_silent_is_missing_evidence_whatever_the_bound(self, gate: str):
+        nothing_asked = POLICY.model_copy(update={"min_update_success": 0.0})
+        given = evidence(cohort=3, silent=frozenset({"d0", "d1", "d2"}))
+        assert GATES[gate](given, nothing_asked).outcome == "inconclusive"
+
+
+_SAID = st.sampled_from(
+    [
+        None,
+        {},
+        {"outcome": None},
+        {"outcome": "failed", "golden_agreement": None, "inferences": 0, "predictions": {}, "p95_ms": None},
+        {"outcome": "refused", "golden_agreement": None, "inferences": 0, "predictions": {}, "p95_ms": None},
+        {"inferences": 0, "predictions": {}, "p95_ms": None},
+        {"inferences": 3, "predictions": {"late": 1, "on_time": 2}},
+    ]
+)
+
+
+@hypothesis.given(
+    fleet=st.lists(st.tuples(_SAID, st.booleans()), max_size=24), bound=st.sampled_from([0.0, 0.55, 0.9, 0.95, 1.0])
+)
+@hypothesis.settings(max_examples=400, deadline=None)
+def test_all_gates_pass_only_on_enough_evidence_of_enough_devices(fleet: list, bound: float):
+    reports = tuple(report(number, **said) for number, (said, _) in enumerate(fleet) if said is not None)
+    silent = frozenset(f"d{number}" for number, (_, off) in enumerate(fleet) if off)
+    given = evidence(*reports, cohort=len(fleet), silent=silent)
+    verdicts = judge_all(given, POLICY.model_copy(update={"min_update_success": bound}))
+    if {verdict.outcome for verdict in verdicts} == {"pass"}:
+        working = [one for one in reports if one.outcome == "installed" and one.inferences]
+        assert sum(one.inferences for one in working) >= given.min_inferences
+        ended = [one for one in reports if one.outcome == "refused"]
+        assert (len(working) + len(ended)) / len(fleet) >= bound
+        heard = {one.device_id for one in (*working, *ended)} | {r.device_id for r in reports if r.outcome == "failed"}
+        assert set(given.cohort) - heard <= silent
 
 
 def test_a_few_refusals_within_the_bound_pass_and_hold_up_no_other_gate():

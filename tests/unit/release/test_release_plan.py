@@ -50,6 +50,18 @@ def test_the_salt_makes_the_first_phase_large_enough(devices: int, percent: int,
     assert all(len(cohort(f"r:{earlier}", ids, percent)) < least for earlier in range(tried))
 
 
+@pytest.mark.parametrize("silent", FLEET)
+def test_the_salt_keeps_a_silent_device_out_of_the_phases_before_the_last(silent: str):
+    salt = choose_salt("r", FLEET, 5, silent={silent}, early_percent=25)
+    assert silent not in cohort(salt, FLEET, 25)
+    assert len(cohort(salt, FLEET, 5)) >= 1
+
+
+def test_too_many_silent_devices_leave_a_salt_that_is_large_enough():
+    salt = choose_salt("r", FLEET, 5, silent=FLEET, early_percent=25)
+    assert len(cohort(salt, FLEET, 5)) >= 1
+
+
 def test_without_devices_the_first_salt_is_taken():
     assert choose_salt("r", [], 5) == "r:0"
 

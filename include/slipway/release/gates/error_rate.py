@@ -20,6 +20,6 @@ def judge(evidence: Evidence, policy: Gates) -> Verdict:
     rate = errors / inferences if inferences else None
     if errors / max(inferences, evidence.min_inferences) > bound:
         return Verdict(NAME, "fail", rate, bound, f"{errors} of {inferences} inferences failed")
-    if missing := evidence.missing():
+    if missing := evidence.missing(policy.min_update_success):
         return Verdict(NAME, "inconclusive", rate, bound, missing)
     return Verdict(NAME, "pass", rate, bound, f"{errors} of {inferences} inferences failed")

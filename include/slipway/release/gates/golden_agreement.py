@@ -23,8 +23,8 @@ def judge(evidence: Evidence, policy: Gates) -> Verdict:
         return Verdict(NAME, "fail", observed, bound, f"{lowest[1]} agreed on {lowest[0]:.1%} of the golden batch")
     if not evidence.cohort:
         return Verdict(NAME, "inconclusive", observed, bound, "no device is in the phase's cohort")
-    if waiting := evidence.waiting():
-        return Verdict(NAME, "inconclusive", observed, bound, waiting)
+    if awaited := evidence.awaited(policy.min_update_success):
+        return Verdict(NAME, "inconclusive", observed, bound, awaited)
     untested = tuple(report.device_id for report in evidence.running if report.golden_agreement is None)
     if lowest is None or untested:
         reason = f"{len(untested)} devices installed it without a self-test result: {named(untested)}"

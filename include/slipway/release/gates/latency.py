@@ -18,10 +18,10 @@ def judge(evidence: Evidence, policy: Gates) -> Verdict:
     timed = [(report.p95_ms, report.device_id) for report in evidence.running if report.p95_ms is not None]
     slowest = max(timed, default=None)
     observed = slowest[0] if slowest else None
-    if missing := evidence.missing():
+    if missing := evidence.missing(policy.min_update_success):
         return Verdict(NAME, "inconclusive", observed, bound, missing)
-    if slowest is None or len(timed) < len(evidence.running):
-        untimed = len(evidence.running) - len(timed)
+    untimed = sum(report.p95_ms is None for report in evidence.running if report.inferences)
+    if slowest is None or untimed:
         return Verdict(NAME, "inconclusive", observed, bound, f"{untimed} devices reported no latency")
     outcome: Outcome = "fail" if slowest[0] > bound else "pass"
     return Verdict(NAME, outcome, observed, bound, f"p95 of the slowest device ({slowest[1]}) is {slowest[0]:.2f} ms")

@@ -24,7 +24,7 @@ def judge(evidence: Evidence, policy: Gates) -> Verdict:
     for report in evidence.running:
         seen.update(report.predictions)
     total = seen.total()
-    if missing := evidence.missing():
+    if missing := evidence.missing(policy.min_update_success):
         return Verdict(NAME, "inconclusive", None, bound, missing)
     if total < evidence.min_inferences:
         reason = f"{total} predictions were reported, at least {evidence.min_inferences} are needed"

@@ -11,7 +11,8 @@ NAME = "update_success"
 def judge(evidence: Evidence, policy: Gates) -> Verdict:
     """Share of the cohort that installed the version, against ``min_update_success``.
 
-    Fails as soon as the bound is out of reach even if every device that has not decided yet succeeds.
+    Fails as soon as the bound is out of reach even if every device that has not decided yet succeeds, and passes as
+    soon as it is reached whatever they do; one device that stays off is no reason to wait.
     """
     bound = policy.min_update_success
     if not evidence.cohort:
@@ -23,6 +24,8 @@ def judge(evidence: Evidence, policy: Gates) -> Verdict:
     if (total - len(lost)) / total < bound:
         which = named(tuple(f"{report.device_id} {report.outcome} ({report.reason})" for report in lost), 3)
         return Verdict(NAME, "fail", share, bound, f"{len(lost)} of {total} devices did not install it: {which}")
-    if waiting := evidence.waiting():
-        return Verdict(NAME, "inconclusive", share, bound, waiting)
-    return Verdict(NAME, "pass", share, bound, f"{installed} of {total} devices installed it")
+    waiting = evidence.waiting()
+    if not installed or share < bound:
+        return Verdict(NAME, "inconclusive", share, bound, waiting or f"none of {total} devices installed it")
+    done = f"{installed} of {total} devices installed it"
+    return Verdict(NAME, "pass", share, bound, f"{done}; {waiting}" if waiting else done)
