@@ -10,11 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slipway.errors import ConfigurationError, SlipwayError
+from slipway.errors import ConfigurationError, ReleaseError, SlipwayError
 from slipway.pipeline.load import find_pipeline, load_pipeline
 from slipway.settings import settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="CI/CD for machine-learning models, on Airflow.")
+fleet = typer.Typer(no_args_is_help=True, help="The devices a pipeline releases to.")
+app.add_typer(fleet, name="fleet")
 FAILED, WRONG = 1, 2
 
 
@@ -68,6 +70,31 @@ def pipelines(
         Console(highlight=False, width=None if terminal.is_terminal else 160).print(table)
     if wrong:
         raise typer.Exit(WRONG)
+
+
+@fleet.command()
+def remove(
+    pipeline: Annotated[str, typer.Argument(help="The pipeline the device belongs to.")],
+    device: Annotated[str, typer.Argument(help="The device's id.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Make the gateway forget a device that is gone, or whose key is: releases wait for it no longer.
+
+    What it reported is forgotten too. A device that still runs and has the enrolment token enrols again.
+    """
+    from slipway.embedded.local_settings import LocalSettings
+    from slipway.release.gateway_client import GatewayClient
+
+    try:
+        find_pipeline(settings().pipelines, pipeline)
+        gateway = GatewayClient(LocalSettings.load().channel)
+        if not yes:
+            typer.confirm(f"Remove {device} and all it reported from {pipeline}?", abort=True)
+        if not gateway.remove(pipeline, device):
+            raise ReleaseError(f"{pipeline} has no device {device!r} at the gateway; nothing was removed")
+    except SlipwayError as error:
+        _fail(error)
+    typer.echo(f"{device} is removed from {pipeline}.")
 
 
 def _fail(error: SlipwayError) -> None:

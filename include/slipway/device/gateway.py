@@ -56,7 +56,7 @@ class HttpGateway:
         _require_presence(status)
         reasons = {
             401: "the enrolment token is wrong; read it again from the stack's secrets",
-            409: "this id is enrolled with another key; remove it at the gateway or use another id",
+            409: "this id is enrolled with another key; remove it (`slipway fleet remove`) or use another id",
         }
         detail = answer[:200].decode(errors="replace")
         raise DeviceError(f"enrolment answered {status}: {reasons.get(status, detail)}")

@@ -8,6 +8,7 @@ GET      /tuf/targets/…        anybody                     target files
 POST     /v1/enrol             holder of enrolment token   201, 200 again, 409 for another key
 POST     /v1/telemetry         an enrolled device, signed  202, 200 for a repeat
 GET      /v1/devices           operator                    the pipeline's devices
+DELETE   /v1/devices/…         operator                    204; 404 when the pipeline has no such device
 GET      /v1/evidence          operator                    one line per device of a release's version
 GET      /healthz              anybody                     200 when the database answers, else 503
 =======  ====================  ==========================  ==========================================
@@ -44,7 +45,7 @@ _SIGNATURE_HEADER = "X-Slipway-Signature"
 
 @dataclass(frozen=True)
 class Tokens:
-    """Who may enrol devices, and who may read what they reported."""
+    """Who may enrol devices, and who may read what they reported and remove them."""
 
     enrolment: str = field(repr=False)
     operator: str = field(repr=False)
@@ -118,6 +119,13 @@ class Gateway:
         devices = await run_in_threadpool(self._store.devices, _asked(request, "pipeline"))
         return JSONResponse({"devices": devices})
 
+    async def remove(self, request: Request) -> Response:
+        _require(request, self._tokens.operator, "operator")
+        pipeline, device_id = _asked(request, "pipeline"), request.path_params["device_id"]
+        if "\x00" in device_id or not await run_in_threadpool(self._store.remove, pipeline, device_id):
+            raise HTTPException(404, f"{pipeline} has no device of that id")
+        return Response(status_code=204)
+
     async def evidence(self, request: Request) -> Response:
         _require(request, self._tokens.operator, "operator")
         asked = (_asked(request, "pipeline"), _asked(request, "release"), _asked(request, "version"))
@@ -138,6 +146,7 @@ def create_app(store: Store, repository: Path, tokens: Tokens) -> Starlette:
             Route("/v1/enrol", gateway.enrol, methods=["POST"]),
             Route("/v1/telemetry", gateway.telemetry, methods=["POST"]),
             Route("/v1/devices", gateway.devices),
+            Route("/v1/devices/{device_id}", gateway.remove, methods=["DELETE"]),
             Route("/v1/evidence", gateway.evidence),
             Mount("/tuf/metadata", SignedFiles(directory=repository / "metadata", check_dir=False)),
             Mount("/tuf/targets", SignedFiles(directory=repository / "targets", check_dir=False)),

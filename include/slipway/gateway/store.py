@@ -111,6 +111,20 @@ class Store:
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(asked).mappings()]
 
+    def remove(self, pipeline: str, device_id: str) -> bool:
+        """Forget a device and everything it reported, so that its id may enrol with another key; whether it was there.
+
+        A batch that is being counted meanwhile is forgotten too, or finds the device gone.
+        """
+        named = sa.and_(DEVICES.c.device_id == device_id, DEVICES.c.pipeline == pipeline)
+        with self._engine.begin() as connection:
+            # The device first: its row is the lock that ``accept`` takes.
+            if connection.execute(DEVICES.delete().where(named)).rowcount == 0:
+                return False
+            for table in (EVIDENCE, BATCHES):
+                connection.execute(table.delete().where(table.c.device_id == device_id))
+        return True
+
     def evidence(self, pipeline: str, release: str, version: str) -> list[dict[str, Any]]:
         """What each device reported about that version within that release, ordered by device id."""
         table = EVIDENCE.c

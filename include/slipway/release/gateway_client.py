@@ -1,8 +1,9 @@
-"""The fleet gateway as an evidence source: two operator requests over HTTP."""
+"""The fleet gateway over HTTP, as its operator: an evidence source, and the removal of devices."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, TypeVar
+from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -49,10 +50,10 @@ class _Evidence(_Answer):
 
 
 class GatewayClient:
-    """Reads devices and evidence with the operator token. An unreachable gateway is asked again a few times.
+    """Reads devices and evidence, and removes devices, with the operator token.
 
-    Raises UnavailableError when the gateway does not answer or fails, ReleaseError when it refuses the token or
-    answers something else than expected.
+    An unreachable gateway is asked again a few times. Raises UnavailableError when it does not answer or fails,
+    ReleaseError when it refuses the token or answers something else than expected.
     """
 
     def __init__(
@@ -78,29 +79,39 @@ class GatewayClient:
         answer = self._get("/v1/evidence", _Evidence, pipeline=pipeline, release=release, version=version)
         return tuple(DeviceEvidence(**row.model_dump()) for row in answer.devices)
 
+    def remove(self, pipeline: str, device_id: str) -> bool:
+        """Make the gateway forget a device and its reports; ``False`` when the pipeline has no such device."""
+        response = self._ask("DELETE", f"/v1/devices/{quote(device_id, safe='')}", (204, 404), pipeline=pipeline)
+        return response.status_code == 204
+
     def _get(self, path: str, kind: type[A], **query: str) -> A:
-        retrying = Retrying(
-            retry=retry_if_exception_type(UnavailableError),
-            stop=stop_after_attempt(self._attempts),
-            wait=wait_exponential_jitter(initial=0.2, max=3.0),
-            reraise=True,
-        )
-        response: httpx.Response = retrying(self._once, path, query)
+        response = self._ask("GET", path, (200,), **query)
         try:
             return kind.model_validate_json(response.content)
         except ValidationError as error:
             problems = error.errors(include_url=False, include_input=False)[:3]
             raise ReleaseError(f"{self._url}{path} gave an unexpected answer: {problems}") from error
 
-    def _once(self, path: str, query: dict[str, Any]) -> httpx.Response:
+    def _ask(self, method: str, path: str, expected: tuple[int, ...], **query: str) -> httpx.Response:
+        retrying = Retrying(
+            retry=retry_if_exception_type(UnavailableError),
+            stop=stop_after_attempt(self._attempts),
+            wait=wait_exponential_jitter(initial=0.2, max=3.0),
+            reraise=True,
+        )
+        response: httpx.Response = retrying(self._once, method, path, query)
+        if response.status_code not in expected:
+            code, said = response.status_code, response.text[:200]
+            raise ReleaseError(f"expected {expected[0]} from {response.url}, got {code}: {said}")
+        return response
+
+    def _once(self, method: str, path: str, query: dict[str, Any]) -> httpx.Response:
         try:
-            response = self._http.get(self._url + path, params=query)
+            response = self._http.request(method, self._url + path, params=query)
         except httpx.TransportError as error:
             raise UnavailableError(f"the gateway at {self._url} does not answer ({error}); is it running?") from error
         if response.status_code >= 500 or response.status_code == 429:
             raise UnavailableError(f"the gateway at {self._url} answered {response.status_code}; see its log")
         if response.status_code == 401:
             raise ReleaseError(f"the gateway at {self._url} refuses the operator token; check slipway_channel")
-        if response.status_code != 200:
-            raise ReleaseError(f"expected 200 from {response.url}, got {response.status_code}: {response.text[:200]}")
         return response

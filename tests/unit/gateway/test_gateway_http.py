@@ -269,6 +269,57 @@ class TestOperator:
             assert client.get("/v1/evidence", params={**asked, **other}, headers=OPERATOR).json() == {"devices": []}
 
 
+class TestRemoval:
+    def removed(self, client: TestClient, device_id: str = "device-00", pipeline: str = "flight_delay") -> int:
+        asked = {"pipeline": pipeline}
+        return client.delete(f"/v1/devices/{device_id}", params=asked, headers=OPERATOR).status_code
+
+    def test_a_removed_device_is_gone_with_what_it_reported(self, client: TestClient, device: SigningDevice):
+        other = SigningDevice(client, "device-01")
+        other.enrol()
+        update = {"kind": "update", "version": "2", "from": "1", "outcome": "installed", "reason": None}
+        for one in (device, other):
+            one.post(one.batch({**update, "golden_agreement": 1.0, "release": "r"}))
+        assert self.removed(client) == 204
+        pipeline = {"pipeline": "flight_delay"}
+        for path, asked in (("devices", pipeline), ("evidence", {**pipeline, "release": "r", "version": "2"})):
+            found = client.get(f"/v1/{path}", params=asked, headers=OPERATOR).json()["devices"]
+            assert [row["device_id"] for row in found] == ["device-01"]
+        assert device.post(device.batch(STATUS, sequence=2)).status_code == 404
+
+    def test_its_id_may_enrol_with_another_key_and_count_from_the_start(
+        self, client: TestClient, device: SigningDevice
+    ):
+        device.post(device.batch(STATUS, sequence=1))
+        replaced = SigningDevice(client, device.device_id)
+        assert replaced.enrol().status_code == 409
+        assert self.removed(client) == 204
+        assert replaced.enrol().status_code == 201
+        assert replaced.post(replaced.batch(STATUS, sequence=1)).json() == {"accepted": 1, "sequence": 1}
+        assert device.post(device.batch(STATUS, sequence=9)).status_code == 401
+
+    @pytest.mark.parametrize(
+        ("device_id", "pipeline"),
+        [("device-01", "flight_delay"), ("device-00", "digit_reader"), ("a%00", "flight_delay")],
+    )
+    def test_what_is_not_there_is_not_found_and_nothing_changes(
+        self, client: TestClient, device: SigningDevice, device_id: str, pipeline: str
+    ):
+        assert self.removed(client, device_id, pipeline) == 404
+        assert device.post(device.batch(STATUS)).status_code == 202
+
+    @pytest.mark.parametrize("token", [None, "", "wrong-token-00000", TOKENS.enrolment])
+    def test_only_the_operator_removes(self, client: TestClient, device: SigningDevice, token: str | None):
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        asked = {"pipeline": "flight_delay"}
+        assert client.delete("/v1/devices/device-00", params=asked, headers=headers).status_code == 401
+        assert device.post(device.batch(STATUS)).status_code == 202
+
+    def test_it_must_say_of_which_pipeline(self, client: TestClient, device: SigningDevice):
+        assert client.delete("/v1/devices/device-00", headers=OPERATOR).status_code == 422
+        assert device.post(device.batch(STATUS)).status_code == 202
+
+
 class TestSignedFiles:
     def test_metadata_and_targets_are_served(self, client: TestClient):
         timestamp = client.get("/tuf/metadata/timestamp.json")
