@@ -201,6 +201,7 @@ class Gates(Spec):
     """Bounds on what devices report in a phase."""
 
     min_update_success: Annotated[float, Field(ge=0, le=1)]
+    """Share of a phase's devices that must install it; as many as that leaves may be off without holding up a gate."""
     max_error_rate: Annotated[float, Field(ge=0, le=1)]
     max_p95_ms: Annotated[float, Field(gt=0)]
     min_golden_agreement: Annotated[float, Field(ge=0, le=1)]
