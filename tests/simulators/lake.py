@@ -133,6 +133,14 @@ class LakeSimulator:
                 raise LakeNotFoundError(f"listing changes on {branch}: there is no such branch")
             return tuple(path for path in self._changed(repo, branch) if path.startswith(prefix))[:limit]
 
+    def changed_since(self, repository: str, parted: str, ref: str, prefix: str) -> bool:
+        with self._reached():
+            repo = self._repository(repository)
+            left, right = self._resolve(repo, parted), self._resolve(repo, ref)
+            base, theirs, ours = (repo.trees[one] for one in (self._base(repo, left, right), right, left))
+            paths = (path for path in base.keys() | theirs.keys() if path.startswith(prefix))
+            return any(theirs.get(path) not in (base.get(path), ours.get(path)) for path in paths)
+
     def commit(self, repository: str, branch: str, message: str, metadata: Mapping[str, str]) -> str:
         with self._reached():
             repo = self._repository(repository)

@@ -151,6 +151,19 @@ class Lake:
         )
         return tuple(change.path for change in islice(listing, limit))
 
+    def changed_since(self, repository: str, parted: str, ref: str, prefix: str) -> bool:
+        """Whether ``ref`` changed something under ``prefix`` since ``parted`` parted from it that ``parted`` lacks."""
+        listing = self.session.pages(
+            f"comparing {ref} of {repository} with {parted}",
+            self._sdk.refs_api.diff_refs,
+            repository,
+            parted,
+            ref,
+            type="three_dot",
+            prefix=prefix,
+        )
+        return any(True for _ in listing)
+
     def commit(self, repository: str, branch: str, message: str, metadata: Mapping[str, str]) -> str:
         """Commit what is uncommitted on a branch; returns the commit id, of its head when nothing was uncommitted."""
         creation = lakefs_sdk.CommitCreation(message=message, metadata=dict(metadata))
@@ -246,7 +259,8 @@ def conflict_message(doing: str, paths: Sequence[str]) -> str:
     named = ", ".join(paths[:5]) + (f" and {len(paths) - 5} more" if len(paths) > 5 else "")
     return (
         f"{doing}: both sides changed {named or 'the same paths'} since they parted; "
-        "nothing was merged: look at both versions, then run the partition again on a fresh branch"
+        "nothing was merged: look at both versions, then run the partition again from its first task, which begins "
+        "the branch afresh"
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from typing import Protocol
 
 from slipway.errors import ConfigurationError
 
+MAIN = "main"
 _NOT_IN_A_BRANCH = re.compile(r"[^A-Za-z0-9_-]+")
 _FINGERPRINT = re.compile(r"[0-9a-f]{12,}")
 
@@ -18,6 +21,31 @@ def ingest_branch(pipeline: str, partition: str, fingerprint: str) -> str:
 def train_branch(pipeline: str, fingerprint: str) -> str:
     """The branch one training of a pipeline's model is made on; ``fingerprint`` is lower-case hex."""
     return _slug(f"train-{pipeline}-{_short(fingerprint)}")
+
+
+class BranchingLake(Protocol):
+    """What opening a run branch needs of ``slipway.lake.client.Lake``."""
+
+    def create_branch(self, repository: str, name: str, source: str) -> str: ...
+
+    def delete_branch(self, repository: str, name: str) -> None: ...
+
+    def branches(self, repository: str, prefix: str = "") -> list[str]: ...
+
+    def changed_since(self, repository: str, parted: str, ref: str, prefix: str) -> bool: ...
+
+
+def open_branch(lake: BranchingLake, repository: str, branch: str, own: Iterable[str]) -> None:
+    """Make a run branch off ``main``, or adopt the one a killed or a parallel run of the same work left.
+
+    ``own`` are the path prefixes the run writes under. Where ``main`` changed one since the branch parted from it,
+    other work was published there: the branch could never be merged, so it is begun afresh.
+    """
+    if branch in lake.branches(repository, branch) and any(
+        lake.changed_since(repository, branch, MAIN, prefix) for prefix in own
+    ):
+        lake.delete_branch(repository, branch)
+    lake.create_branch(repository, branch, MAIN)
 
 
 def _slug(text: str) -> str:

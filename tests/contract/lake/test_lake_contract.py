@@ -204,6 +204,21 @@ def test_a_conflict_names_its_paths_and_changes_nothing(lake: Any, repository: s
     assert lake.get(LakeUri(repository, "two", "a")) == b"two"
 
 
+def test_what_main_changed_since_a_branch_parted_is_told_by_prefix(lake: Any, repository: str) -> None:
+    published(lake, repository, "base", {"a/1": b"1", "same/1": b"1"})
+    branch_with(lake, repository, "run", {"a/2": b"2", "same/2": b"2", "own/1": b"1"})
+    lake.commit(repository, "run", "own", {})
+    assert not lake.changed_since(repository, "run", "main", "")
+    published(lake, repository, "other", {"a/1": b"changed", "same/2": b"2", "new/1": b"1"})
+    for prefix, changed in {"a/": True, "new/": True, "same/": False, "own/": False, "": True}.items():
+        assert lake.changed_since(repository, "run", "main", prefix) is changed, prefix
+
+
+def test_a_merged_branch_has_parted_from_nothing(lake: Any, repository: str) -> None:
+    published(lake, repository, "run", {"a": b"1"})
+    assert not lake.changed_since(repository, "run", "main", "a")
+
+
 def test_merging_a_missing_branch_is_not_found(lake: Any, repository: str) -> None:
     with pytest.raises(LakeNotFoundError):
         lake.merge(repository, "absent", "main", "no", {})
