@@ -11,37 +11,50 @@ import difflib
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 
 from pyspark.errors import AnalysisException, PySparkException  # noqa: TID253  a leaf: this is what runs on Spark
 from pyspark.sql import DataFrame, SparkSession  # noqa: TID253
 
 from slipway.errors import ConfigurationError, ContractError
 from slipway.lake.datasource import LakeFSDataSource
-from slipway.lake.spark_error import slipway_error
+from slipway.lake.spark_error import slipway_error, spark_gone
 
 Transform = Callable[[Mapping[str, DataFrame], str], DataFrame]
 """(raw tables by name, partition ``YYYY-MM-DD``) -> features; no I/O, Spark's own functions only."""
 
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
+
 def run(
-    spark: SparkSession, transform: Transform, inputs: Sequence[str], *, source: str, output: str, partition: str
+    spark: SparkSession,
+    transform: Transform,
+    inputs: Sequence[str],
+    *,
+    source: str,
+    output: str,
+    partition: str,
+    options: Mapping[str, str] = _NONE,
 ) -> None:
     """Read ``<source>/raw/<table>/date=<partition>`` for every input, transform, write ``output`` (replacing it).
 
     ``source`` is ``lakefs://repository/ref``; ``output`` a folder ``lakefs://repository/branch/path``. A branch must
-    hold its raw tables committed, or be named by a commit id.
+    hold its raw tables committed, or be named by a commit id. ``options`` are the data source's.
 
     Raises:
+        UnavailableError: Spark went away.
         SlipwayError: what the lake or the transform found wrong, also where Spark reports it as an error of its own.
         ConfigurationError: the transform is no query Spark can run, such as one that names a missing column.
     """
-    spark.dataSource.register(LakeFSDataSource)
-    reader = spark.read.format("lakefs")
     try:
+        spark.dataSource.register(LakeFSDataSource)
+        reader = spark.read.format("lakefs").options(**options)
         tables = {table: reader.load(f"{source.rstrip('/')}/raw/{table}/date={partition}") for table in inputs}
-        transform(tables, partition).write.format("lakefs").mode("overwrite").save(output)
+        features = transform(tables, partition)
+        features.write.format("lakefs").options(**options).mode("overwrite").save(output)
     except PySparkException as error:
-        found = slipway_error(error) or _wrong_job(error, transform, partition)
+        found = slipway_error(error) or spark_gone(error) or _wrong_job(error, transform, partition)
         if found is None:
             raise
         raise found from error
