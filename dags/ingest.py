@@ -24,7 +24,8 @@ from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, get_current_c
 from slipway.pipeline.load import find_pipeline, readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
-from slipway.stages.ingest import Landing, land, publish_features
+from slipway.stages.ingest import land, publish_features
+from slipway.stages.landing import Landing
 from slipway.stages.spark import make_features
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
@@ -59,12 +60,21 @@ def land_raw(name: str) -> dict[str, Any]:
     return asdict(landing)
 
 
-@task(task_id="features", pool="spark")
+# A Spark that crashed needs a minute to come back: a try waits 5 s for it.
+@task(task_id="features", pool="spark", retries=4, retry_delay=dt.timedelta(seconds=15))
 @fail_fast
 def features(name: str, landing: dict[str, Any]) -> dict[str, Any]:
     """Make the day's features on the run branch."""
     pipeline = find_pipeline(settings().pipelines, name)
-    make_features(connections.spark(), pipeline, Landing(**landing), settings().spark_jobs)
+    make_features(
+        connections.lake(),
+        connections.ledger(),
+        pipeline,
+        Landing(**landing),
+        root=settings().root,
+        connection=connections.spark(),
+        credentials=connections.lake_server(),
+    )
     return landing
 
 
@@ -78,7 +88,12 @@ def ingest_line(pipeline: Pipeline) -> DAG:
         """Merge the features into main if they satisfy their contract."""
         context = get_current_context()
         commit = publish_features(
-            connections.lake(), connections.ledger(), pipeline, Landing(**landing), run_of(context)
+            connections.lake(),
+            connections.ledger(),
+            pipeline,
+            Landing(**landing),
+            run_of(context),
+            root=settings().root,
         )
         event = context["outlet_events"][published]
         event.extra = {"commit": commit, "fingerprint": landing["fingerprint"]}

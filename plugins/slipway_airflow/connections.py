@@ -10,6 +10,7 @@ from slipway.connections import (
     ChannelConnection,
     ComputeConnection,
     Fields,
+    LakeConnection,
     MlflowConnection,
     SparkConnection,
     channel_connection,
@@ -38,10 +39,15 @@ def _fields(conn_id: str) -> Fields:
     )
 
 
+def lake_server() -> LakeConnection:
+    """The lakeFS server of connection ``lakefs_default``."""
+    return lake_connection(_fields("lakefs_default"))
+
+
 @functools.cache
 def lake() -> Lake:
-    """The lake of connection ``lakefs_default``."""
-    return Lake(lake_connection(_fields("lakefs_default")))
+    """The lake on it."""
+    return Lake(lake_server())
 
 
 @functools.cache
@@ -72,7 +78,7 @@ def compute(conn_id: str = "slipway_compute") -> ComputeConnection:
 
 def pod_secrets() -> dict[str, dict[str, str]]:
     """What a cluster keeps as Secret objects, for runtimes that are not a cluster."""
-    connection = lake_connection(_fields("lakefs_default"))
+    connection = lake_server()
     return {
         "slipway-lakefs": {
             "endpoint": connection.endpoint,

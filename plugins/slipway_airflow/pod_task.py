@@ -10,13 +10,14 @@ from airflow.sdk.bases.xcom import BaseXCom
 
 from slipway.connections import ComputeConnection
 from slipway.errors import SlipwayError
+from slipway.pipeline.load import find_pipeline
 from slipway.pods.docker import DockerPod, container_name, engine
 from slipway.pods.kubernetes import ended_badly, not_run
 from slipway.pods.manifest import PodManifest, load_manifest
 from slipway.pods.process import ProcessPod
 from slipway.pods.result import RESULT, PodResult, read_result
 from slipway.settings import settings
-from slipway.stages.train import TrainingPlan, Work
+from slipway.stages.train import TrainingPlan, Work, require_planned_code
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
 
@@ -35,6 +36,7 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
     ``plan`` is a ``slipway.stages.train.TrainingPlan`` in its plain form; ``work`` names the part of it this pod does:
     its arguments, and the prefix in the lake where a result file with the plan's fingerprint must lie when the pod
     has ended. If it is there already and verifies, no pod is started: a retry adopts what an earlier try finished.
+    Nor is one started when the code changed since the plan: the plan's fingerprint would vouch for other code.
 
     ``command`` replaces the manifest's container command, for a second entry point of the same image.
     """
@@ -83,6 +85,7 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
         if lake.exists(output / RESULT):
             self.log.info("%s is already there; no pod is started", output / RESULT)
         else:
+            require_planned_code(plan, find_pipeline(settings().pipelines, plan.pipeline), settings().root)
             self._run(plan, connections.compute(self.compute_conn_id), context)
         summary = _summary(read_result(lake, output, plan.fingerprint))
         context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=summary)

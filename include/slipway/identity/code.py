@@ -6,7 +6,7 @@ Files are read and parsed, never imported, so that asking costs milliseconds and
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from slipway.errors import ConfigurationError
@@ -44,6 +44,30 @@ def code_digests(entries: Iterable[Path], roots: Iterable[Path]) -> dict[str, st
         for module in _imported(tree):
             pending.extend(_files_of(module, search))
     return dict(sorted(found.items()))
+
+
+def combined(code: Mapping[str, str]) -> str:
+    """One digest over what ``code_digests`` found, 64 hex characters."""
+    return sha256_bytes("".join(code.values()).encode())
+
+
+def require_unchanged(recorded: Mapping[str, str], now: Mapping[str, str], *, since: str) -> None:
+    """Stop work whose statement would name other code than the code that does it.
+
+    Args:
+        recorded: source -> digest, as the fingerprint was made of it.
+        now: source -> digest, as this checkout has it.
+        since: the task that recorded it.
+
+    Raises:
+        ConfigurationError: they differ; the message names every source that does.
+    """
+    changed = sorted(name for name in recorded.keys() | now.keys() if recorded.get(name) != now.get(name))
+    if changed:
+        raise ConfigurationError(
+            f"expected the code and settings that `{since}` fingerprinted, changed since: {', '.join(changed)}; "
+            f"what is made now would be recorded as made by the old ones: clear the run from `{since}`"
+        )
 
 
 def _name_below(path: Path, roots: list[Path]) -> str:

@@ -92,7 +92,7 @@ class LakeFSDataSource(DataSource):  # type: ignore[misc]  # pyspark ships no co
             return LakeConnection(*given)
         if any(given):
             raise ConfigurationError("expected all of the options endpoint, access_key and secret_key, or none of them")
-        return None  # Each worker reads its own environment: no secret travels in a plan.
+        return None  # Each worker reads its own environment: no secret travels in a Connect plan.
 
 
 @dataclass(frozen=True)

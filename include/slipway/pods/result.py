@@ -84,7 +84,7 @@ def read_result(lake: ObjectStore, output: LakeUri, fingerprint: str) -> PodResu
     except LakeNotFoundError as error:
         raise PodResultError(
             f"expected the pod's report at {output / RESULT}, but there is none: the pod ended without finishing its "
-            "work; read the pod's log, then clear the task"
+            "work; read the pod's log, then clear the task, or the run from `plan` if code or settings are changed"
         ) from error
     try:
         result = PodResult.model_validate_json(raw)

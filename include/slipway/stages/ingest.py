@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,49 +17,29 @@ import pyarrow as pa
 from slipway.errors import EmptyPartitionError, LakeNotFoundError, UnreadableDataError
 from slipway.feed.fetch import fetch
 from slipway.feed.parquet import to_parquet
-from slipway.identity.code import code_digests
+from slipway.identity.code import combined
 from slipway.identity.digest import sha256_bytes
-from slipway.identity.environment import lock_digest
-from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
 from slipway.lake.publish import publish
-from slipway.lake.run_branch import ingest_branch
+from slipway.lake.run_branch import ingest_branch, open_branch
 from slipway.lake.uri import LakeUri
 from slipway.ledger.statements import Ledger, Statement
 from slipway.pipeline.spec import Pipeline
 from slipway.quality.check import check
 from slipway.quality.parquet import concatenate, read_parquet
 from slipway.quality.report import QualityReport, raise_if_failed, unreadable
+from slipway.stages.landing import (
+    STAGE,
+    Landing,
+    features_prefix,
+    ingredients_of,
+    published,
+    published_beside,
+    raw_path,
+    require_landed_code,
+    sources_of,
+)
 from slipway.stages.run import Run
-
-STAGE = "features"
-
-
-@dataclass(frozen=True)
-class Landing:
-    """Where a partition's run works, and whether there is anything left to do."""
-
-    partition: str
-    fingerprint: str
-    branch: str
-    inputs: dict[str, str]
-    """Raw object path -> sha256."""
-    rows: dict[str, int]
-    """Raw table -> rows."""
-    code: str
-    """Digest over the job's code closure."""
-    commit: str | None
-    """The commit that already holds these features; ``None`` when they have to be made."""
-
-
-def raw_path(table: str, partition: str) -> str:
-    """Where a raw table's partition lies in the lake."""
-    return f"raw/{table}/date={partition}/part-00000.parquet"
-
-
-def features_prefix(partition: str) -> str:
-    """Where a partition's features lie in the lake."""
-    return f"features/date={partition}"
 
 
 def land(
@@ -75,7 +55,7 @@ def land(
     tables = fetch(pipeline.feed, partition)
     objects = {raw_path(name, day): to_parquet(table) for name, table in tables.items()}
     inputs = {path: sha256_bytes(data) for path, data in objects.items()}
-    ingredients = _ingredients(pipeline, day, inputs, root)
+    ingredients = ingredients_of(pipeline, day, inputs, root)
     fingerprint = ingredients.fingerprint()
     lake.ensure_repository(pipeline.repository)
     landing = Landing(
@@ -84,37 +64,70 @@ def land(
         branch=ingest_branch(pipeline.name, day, fingerprint),
         inputs=inputs,
         rows={name: table.num_rows for name, table in tables.items()},
-        code=sha256_bytes("".join(ingredients.code.values()).encode()),
-        commit=None if force else _published(lake, ledger, pipeline, fingerprint),
+        code=combined(ingredients.code),
+        sources=sources_of(pipeline, ingredients),
+        commit=None,
     )
-    if landing.commit is None:
-        lake.create_branch(pipeline.repository, landing.branch, "main")
-        for path, data in objects.items():
-            lake.put(LakeUri(pipeline.repository, landing.branch, path), data)
-        for name, table in tables.items():
-            _gate(lake, pipeline, landing, name, table)
-        # Spark reads commits only: what a job sees must be nameable afterwards.
-        message = f"{pipeline.name} {day}: raw tables"
-        lake.commit(pipeline.repository, landing.branch, message, {"slipway.fingerprint": fingerprint})
+    try:
+        return _put(lake, ledger, pipeline, landing, objects=objects, tables=tables, force=force)
+    except LakeNotFoundError:
+        # Another run of this partition published, or began the branch afresh, between two of the steps.
+        return _put(lake, ledger, pipeline, landing, objects=objects, tables=tables, force=force)
+
+
+def _put(
+    lake: Lake,
+    ledger: Ledger,
+    pipeline: Pipeline,
+    landing: Landing,
+    *,
+    objects: Mapping[str, bytes],
+    tables: Mapping[str, pa.Table],
+    force: bool,
+) -> Landing:
+    """Put the raw tables on the run branch, unless their features are published."""
+    commit = None if force else published(lake, ledger, pipeline, landing.fingerprint)
+    if commit is not None:
+        return replace(landing, commit=commit)
+    datasets = [f"_quality/{name}/date={landing.partition}/" for name in (*tables, STAGE)]
+    own = [*objects, f"{features_prefix(landing.partition)}/", *datasets]
+    open_branch(lake, pipeline.repository, landing.branch, own)
+    for path, data in objects.items():
+        lake.put(LakeUri(pipeline.repository, landing.branch, path), data)
+    for name, table in tables.items():
+        _gate(lake, pipeline, landing, name, table)
+    # Spark reads commits only: what a job sees must be nameable afterwards.
+    message = f"{pipeline.name} {landing.partition}: raw tables"
+    lake.commit(pipeline.repository, landing.branch, message, {"slipway.fingerprint": landing.fingerprint})
     return landing
 
 
-def publish_features(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, run: Run) -> str:
+def publish_features(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, run: Run, *, root: Path) -> str:
     """Check the features on the run branch and merge them into ``main``; returns the commit that holds them.
 
     May be repeated after a kill at any point, also when the branch is gone because an earlier try got to its end.
 
     Raises:
+        ConfigurationError: the code or the contracts changed since the landing; nothing was done.
         ContractError: the features break their contract; ``main`` is unchanged, the run branch holds the report.
         UnreadableDataError: the features are not readable Parquet; likewise.
         LakeConflictError: ``main`` changed the same paths meanwhile; the message names them.
     """
-    if landing.commit is not None:
-        return landing.commit
-    if landing.branch not in lake.branches(pipeline.repository, landing.branch):
-        done = _published(lake, ledger, pipeline, landing.fingerprint)
-        if done is not None:
-            return done
+    done = landing.commit or published_beside(lake, ledger, pipeline, landing)
+    if done is not None:
+        return done
+    require_landed_code(pipeline, landing, root)
+    try:
+        return _publish(lake, ledger, pipeline, landing, run)
+    except LakeNotFoundError:
+        # Another run of this partition may have published and deleted the branch meanwhile.
+        done = published_beside(lake, ledger, pipeline, landing)
+        if done is None:
+            raise
+        return done
+
+
+def _publish(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, run: Run) -> str:
     table, outputs = _read_features(lake, pipeline, landing)
     _gate(lake, pipeline, landing, STAGE, table)
     commit = publish(
@@ -186,35 +199,3 @@ def _reject(lake: Lake, pipeline: Pipeline, landing: Landing, report: QualityRep
     metadata = {"slipway.fingerprint": landing.fingerprint, "slipway.outcome": "rejected"}
     lake.commit(pipeline.repository, landing.branch, message, metadata)
     return where
-
-
-def _ingredients(pipeline: Pipeline, partition: str, inputs: Mapping[str, str], root: Path) -> Ingredients:
-    job = root / "spark_jobs" / f"{pipeline.features.job}.py"
-    return Ingredients(
-        stage=STAGE,
-        pipeline=pipeline.name,
-        code=code_digests([job], [root / "include", root / "spark_jobs"]),
-        parameters={
-            "partition": partition,
-            "contract": pipeline.features.contract.model_dump(mode="json"),
-            "raw": {name: contract.model_dump(mode="json") for name, contract in pipeline.raw.items()},
-        },
-        inputs=inputs,
-        environment=lock_digest(root),
-        hardware=cpu_hardware_class(),
-    )
-
-
-def _published(lake: Lake, ledger: Ledger, pipeline: Pipeline, fingerprint: str) -> str | None:
-    """The commit of these features, if a statement says so and its outputs still are what it says on ``main``."""
-    statement = ledger.find(fingerprint)
-    if statement is None:
-        return None
-    for path, digest in statement.outputs.items():
-        try:
-            data = lake.get(LakeUri(pipeline.repository, "main", path))
-        except LakeNotFoundError:
-            return None
-        if sha256_bytes(data) != digest:
-            return None
-    return str(statement.details["commit"])

@@ -12,14 +12,28 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from slipway.connections import SparkConnection
-from slipway.errors import ConfigurationError, UnavailableError
+from slipway.connections import LakeConnection, SparkConnection
+from slipway.errors import ConfigurationError, LakeError, UnavailableError
+from slipway.lake.client import Lake
+from slipway.lake.spark_error import spark_refused
 from slipway.lake.uri import LakeUri
+from slipway.ledger.statements import Ledger
 from slipway.pipeline.spec import Pipeline
-from slipway.stages.ingest import Landing, features_prefix
+from slipway.stages.landing import Landing, features_prefix, published_beside, require_landed_code
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+CONNECT_SECONDS = 5.0
+"""How long a Spark Connect server may take to answer before a task gives up, and leaves it to its retries."""
+
+_CLASSIC = {
+    "spark.sql.session.timeZone": "UTC",
+    # A classic session carries the lake's credentials as options of its queries; their texts must not.
+    "spark.redaction.regex": "(?i)secret|password|token|access.?key",
+    "spark.sql.redaction.options.regex": "(?i)url|secret|password|token|access.?key",
+}
 
 
 @contextmanager
@@ -28,26 +42,66 @@ def session(connection: SparkConnection) -> Iterator[SparkSession]:
 
     Raises:
         UnavailableError: the server does not answer.
+        ConfigurationError: it refuses the token.
     """
-    from pyspark.errors import PySparkException
-    from pyspark.sql import SparkSession
-
-    builder = SparkSession.builder
-    if connection.remote:
-        builder = builder.remote(f"{connection.remote};session_id={shared_session(dt.datetime.now(dt.UTC).date())}")
-    else:
-        builder = builder.master(str(connection.master))
-    try:
-        spark = builder.getOrCreate()
-    except PySparkException as error:
-        raise UnavailableError(
-            f"expected Spark to answer at connection spark_default, got: {error}; `make status` says whether it runs"
-        ) from error
+    spark = _remote(connection.remote) if connection.remote else _classic(str(connection.master))
     try:
         yield spark
     finally:
         # Stopping a Connect session would end it for every other task of the day.
         spark.client.close() if connection.remote else spark.stop()
+
+
+def _remote(url: str) -> SparkSession:
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+    from pyspark.sql.connect.client.retries import DefaultPolicy
+
+    _answering(url)
+    builder = SparkSession.builder.remote(f"{url};session_id={shared_session(dt.datetime.now(dt.UTC).date())}")
+    try:
+        spark = builder.getOrCreate()
+        # pyspark's own policy tries for ten minutes; this one for 12 s, past a moment's loss of the connection.
+        patience = DefaultPolicy(max_retries=6, max_backoff=4000, max_server_retry_delay=4000)
+        spark.client.set_retry_policies([patience])
+        # Making a session sends nothing: whether the token is right shows with the first question.
+        _ = spark.version
+    except PySparkException as error:
+        raise spark_refused(error) from error
+    return spark
+
+
+def _answering(url: str) -> None:
+    """Wait until a gRPC server is ready at a Spark Connect URL; its address alone goes into the error."""
+    import grpc
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    builder = DefaultChannelBuilder(url)
+    channel = builder.toChannel()
+    try:
+        grpc.channel_ready_future(channel).result(timeout=CONNECT_SECONDS)
+    except grpc.FutureTimeoutError as error:
+        raise UnavailableError(
+            f"expected Spark Connect to answer at {builder.endpoint} (connection spark_default), it did not within "
+            f"{CONNECT_SECONDS:.0f} s; start it (`make status` says whether the local one runs), or correct the "
+            "connection"
+        ) from error
+    finally:
+        channel.close()
+
+
+def _classic(master: str) -> SparkSession:
+    from py4j.protocol import Py4JError
+    from pyspark.errors import PySparkException
+    from pyspark.sql import SparkSession
+
+    try:
+        return SparkSession.builder.master(master).config(map=_CLASSIC).getOrCreate()
+    except (PySparkException, Py4JError) as error:
+        raise UnavailableError(
+            f"expected Spark to start on {master} (connection spark_default), got: {error}; start that master, or "
+            "correct the connection"
+        ) from error
 
 
 def shared_session(day: dt.date) -> str:
@@ -59,21 +113,50 @@ def shared_session(day: dt.date) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"slipway:spark-session:{day}"))
 
 
-def make_features(connection: SparkConnection, pipeline: Pipeline, landing: Landing, jobs: Path) -> None:
+def make_features(
+    lake: Lake,
+    ledger: Ledger,
+    pipeline: Pipeline,
+    landing: Landing,
+    *,
+    root: Path,
+    connection: SparkConnection,
+    credentials: LakeConnection,
+) -> None:
     """Run the job of ``spark_jobs/`` for one landed partition; no Spark is asked when its features are published.
+
+    ``credentials`` are for a classic master; a Spark Connect server has its own in its environment.
 
     Raises:
         UnavailableError: Spark does not answer.
-        ConfigurationError: there is no such job, or it lacks ``INPUTS`` or ``transform``.
+        ConfigurationError: there is no such job, it lacks ``INPUTS`` or ``transform``, or the code changed since the
+            landing.
     """
-    if landing.commit is not None:
+    if landing.commit or published_beside(lake, ledger, pipeline, landing):
         return
-    job = load_job(jobs / f"{pipeline.features.job}.py")
-    runner = load_job(jobs / "job.py")
+    require_landed_code(pipeline, landing, root)
+    job = load_job(root / "spark_jobs" / f"{pipeline.features.job}.py")
+    runner = load_job(root / "spark_jobs" / "job.py")
     branch = LakeUri(pipeline.repository, landing.branch, "")
     output = str(branch / features_prefix(landing.partition))
+    place = {"source": str(branch), "output": output, "partition": landing.partition}
+    options = {} if connection.remote else datasource_options(credentials)
     with session(connection) as spark:
-        runner.run(spark, job.transform, job.INPUTS, source=str(branch), output=output, partition=landing.partition)
+        try:
+            runner.run(spark, job.transform, job.INPUTS, **place, options=options)
+        except LakeError:
+            # Another run of this partition may have published and deleted the branch meanwhile.
+            if published_beside(lake, ledger, pipeline, landing) is None:
+                raise
+
+
+def datasource_options(credentials: LakeConnection) -> dict[str, str]:
+    """The options of the ``lakefs`` data source that name a server."""
+    return {
+        "endpoint": credentials.endpoint,
+        "access_key": credentials.access_key,
+        "secret_key": credentials.secret_key,
+    }
 
 
 def load_job(path: Path) -> ModuleType:

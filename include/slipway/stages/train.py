@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from slipway.connections import Runtime
-from slipway.identity.code import code_digests
+from slipway.identity.canonical import canonical_json
+from slipway.identity.code import code_digests, combined, require_unchanged
 from slipway.identity.digest import sha256_bytes, sha256_file
-from slipway.identity.environment import lock_digest
+from slipway.identity.environment import LOCK, lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
 from slipway.lake.records import ObjectInfo
@@ -52,6 +53,9 @@ class TrainingPlan:
     fingerprint: str
     branch: str
     code: str
+    """Digest over the code closure."""
+    sources: dict[str, str]
+    """What this checkout adds to the fingerprint, source -> digest: code, dependency lock, settings and manifests."""
     targets: list[str]
     works: dict[str, Work]
     """``train``, ``export``, and one per target."""
@@ -102,17 +106,18 @@ def plan_training(
     )
     raw = _by_day(lake.list(LakeUri(pipeline.repository, commit, "raw/")))
     partitions = without_replays(partitions, holdout, raw)
+    code = training_code(pipeline, root)
     ingredients = Ingredients(
         stage=STAGE,
         pipeline=pipeline.name,
-        code=training_code(pipeline, root),
-        parameters=_parameters(pipeline, root, partitions, holdout) | {"champion": champion},
+        code=code,
+        parameters=_settings(pipeline, root) | {"partitions": partitions, "holdout": holdout, "champion": champion},
         inputs={path: checksum for day in (*partitions, *holdout) for path, checksum in features[day]},
         environment=lock_digest(root),
         hardware=_hardware(runtime, load_manifest(_manifest(root, pipeline.training.pod))),
         seed=pipeline.training.seed,
     )
-    plan = _works(pipeline, commit, ingredients)
+    plan = _works(pipeline, commit, ingredients, sources_of(pipeline, root, code))
     lake.create_branch(pipeline.repository, plan.branch, commit)
     return plan
 
@@ -126,14 +131,24 @@ def _by_day(objects: Sequence[ObjectInfo]) -> dict[str, list[tuple[str, str]]]:
     return dict(sorted(days.items()))
 
 
-def _parameters(pipeline: Pipeline, root: Path, partitions: list[str], holdout: list[str]) -> dict[str, Any]:
+def require_planned_code(plan: TrainingPlan, pipeline: Pipeline, root: Path) -> None:
+    """Raise ``ConfigurationError`` when code, settings or manifests are no longer those the plan fingerprinted."""
+    require_unchanged(plan.sources, sources_of(pipeline, root, training_code(pipeline, root)), since="plan")
+
+
+def sources_of(pipeline: Pipeline, root: Path, code: Mapping[str, str]) -> dict[str, str]:
+    """What this checkout adds to a training's fingerprint, source -> digest; ``code`` is its ``training_code``."""
+    settings = sha256_bytes(canonical_json(_settings(pipeline, root)))
+    named = {LOCK: lock_digest(root), f"{pipeline.name}.yaml or its pods' manifests": settings}
+    return {**code, **named}
+
+
+def _settings(pipeline: Pipeline, root: Path) -> dict[str, Any]:
     pods = (pipeline.training.pod, *pipeline.compile.pods.values())
     return {
         "training": pipeline.training.model_dump(mode="json"),
         "compile": pipeline.compile.model_dump(mode="json"),
         "min_golden_agreement": pipeline.release.gates.min_golden_agreement,
-        "partitions": partitions,
-        "holdout": holdout,
         "pods": {pod: sha256_file(_manifest(root, pod)) for pod in pods},
     }
 
@@ -166,7 +181,7 @@ def training_code(pipeline: Pipeline, root: Path) -> dict[str, str]:
     return code_digests(entries, [include])
 
 
-def _works(pipeline: Pipeline, commit: str, ingredients: Ingredients) -> TrainingPlan:
+def _works(pipeline: Pipeline, commit: str, ingredients: Ingredients, sources: dict[str, str]) -> TrainingPlan:
     fingerprint = ingredients.fingerprint()
     partitions, holdout, champion = (ingredients.parameters[name] for name in ("partitions", "holdout", "champion"))
     branch = train_branch(pipeline.name, fingerprint)
@@ -189,7 +204,8 @@ def _works(pipeline: Pipeline, commit: str, ingredients: Ingredients) -> Trainin
         holdout=holdout,
         fingerprint=fingerprint,
         branch=branch,
-        code=sha256_bytes("".join(ingredients.code.values()).encode()),
+        code=combined(ingredients.code),
+        sources=sources,
         targets=targets,
         works={name: Work([*shared, *given], given[-1], fingerprint) for name, given in arguments.items()},
     )

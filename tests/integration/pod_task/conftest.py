@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import tempfile
 
 import pytest
@@ -54,8 +55,12 @@ def manifest(tmp_path, monkeypatch):
     """Writes a pod that runs a Python script, and makes its folder the project's manifests."""
 
     def write(script, deadline=60):
-        (tmp_path / "include" / "pods").mkdir(parents=True)
-        (tmp_path / "include" / "slipway").symlink_to(settings.__wrapped__().root / "include" / "slipway")
+        root = settings.__wrapped__().root
+        shutil.copytree(root / "include" / "pods", tmp_path / "include" / "pods")
+        shutil.copytree(root / "include" / "models", tmp_path / "include" / "models")
+        shutil.copy(root / "requirements.lock", tmp_path)
+        for name in ("slipway", "pipelines"):
+            (tmp_path / "include" / name).symlink_to(root / "include" / name)
         raw = yaml.safe_load((settings().manifests / "train.yaml").read_text())
         raw["spec"]["activeDeadlineSeconds"] = deadline
         raw["spec"]["containers"][0]["command"] = ["python", "-c", script]

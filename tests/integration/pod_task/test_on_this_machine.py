@@ -49,6 +49,20 @@ def test_a_process_pod_that_fails_is_tried_again_unless_its_input_is_wrong(conne
     assert "exit code 65" in outcome.error
 
 
+def test_a_pod_is_not_started_when_the_code_changed_since_the_plan_but_its_result_is_still_taken(
+    connect, lake, manifest, tmp_path
+):
+    connect("slipway_compute", extra={"runtime": "process"})
+    task = pod_task(manifest("import sys; sys.exit('started')"))
+    model = tmp_path / "include" / "models" / "digit_reader.py"
+    model.write_text(model.read_text() + "\n# edited\n")
+    outcome = run_task(task)
+    assert outcome.state == "failed"
+    assert "digit_reader.py" in outcome.error and "clear the run from `plan`" in outcome.error
+    finish(lake)
+    assert run_task(task).state == "success"
+
+
 def test_a_process_pod_past_its_deadline_is_not_tried_again(connect, lake, manifest):
     connect("slipway_compute", extra={"runtime": "process"})
     outcome = run_task(pod_task(manifest("import time; time.sleep(60)", deadline=1)))

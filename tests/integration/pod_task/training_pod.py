@@ -5,8 +5,10 @@ import dataclasses
 from airflow.sdk import DAG
 
 from slipway.lake.uri import LakeUri
+from slipway.pipeline.load import find_pipeline
 from slipway.pods.result import PodResult, upload, write_result
-from slipway.stages.train import TrainingPlan, Work
+from slipway.settings import settings
+from slipway.stages.train import TrainingPlan, Work, sources_of, training_code
 from slipway_airflow.pod_task import PodTask
 
 FINGERPRINT = "ab" * 32
@@ -17,11 +19,20 @@ SECRETS = {"lakefs_default": "lake-secret-value", "mlflow_default": "mlflow-secr
 
 def plan():
     work = Work(ARGUMENTS, str(OUTPUT), FINGERPRINT)
-    return dataclasses.asdict(
-        TrainingPlan(
-            "digits", "c" * 64, ["2013-01-01"], ["2013-01-02"], FINGERPRINT, OUTPUT.ref, "d", [], {"train": work}
-        )
+    pipeline = find_pipeline(settings().pipelines, "digit_reader")
+    made = TrainingPlan(
+        pipeline=pipeline.name,
+        commit="c" * 64,
+        partitions=["2013-01-01"],
+        holdout=["2013-01-02"],
+        fingerprint=FINGERPRINT,
+        branch=OUTPUT.ref,
+        code="d",
+        sources=sources_of(pipeline, settings().root, training_code(pipeline, settings().root)),
+        targets=[],
+        works={"train": work},
     )
+    return dataclasses.asdict(made)
 
 
 def pod_task(manifest="train", default_args=None, **kwargs):

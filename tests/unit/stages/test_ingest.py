@@ -14,7 +14,8 @@ from slipway.lake.uri import LakeUri
 from slipway.ledger.statements import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
-from slipway.stages.ingest import Landing, features_prefix, land, publish_features
+from slipway.stages.ingest import land, publish_features
+from slipway.stages.landing import Landing, features_prefix
 from slipway.stages.run import Run
 from tests.simulators.lake import LakeSimulator
 
@@ -53,6 +54,7 @@ class Shop:
         self.file = package / "sales.csv"
         self.deliver("id,price", ["1,2.5", "2,3.5", "3,4.5"])
         self.pipeline = pipeline("shop_feed")
+        self.root = settings().root
         self.lake = LakeSimulator()
         self.ledger = Ledger(LedgerConnection(f"sqlite:///{folder}/ledger.db"))
         self.lake.ensure_repository(REPO)
@@ -62,7 +64,7 @@ class Shop:
         self.file.write_text("\n".join([f"year,month,day,{columns}", *(f"{date},{row}" for row in rows)]) + "\n")
 
     def land(self, **more) -> Landing:
-        return land(self.lake, self.ledger, self.pipeline, DAY, root=settings().root, **more)
+        return land(self.lake, self.ledger, self.pipeline, DAY, root=self.root, **more)
 
     def make_features(self, landing: Landing, rows: dict | None = None) -> None:
         """What the Spark job would write."""
@@ -74,7 +76,7 @@ class Shop:
         return LakeUri(REPO, landing.branch, f"{features_prefix(landing.partition)}/part-00000.parquet")
 
     def publish(self, landing: Landing) -> str:
-        return publish_features(self.lake, self.ledger, self.pipeline, landing, RUN)
+        return publish_features(self.lake, self.ledger, self.pipeline, landing, RUN, root=self.root)
 
     def main(self) -> str:
         return self.lake.resolve(REPO, "main")

@@ -3,12 +3,12 @@ import datetime as dt
 
 import pytest
 
-from slipway.errors import DataError
+from slipway.errors import ConfigurationError, DataError
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.settings import settings
 from slipway.stages.partitions import choose_partitions, without_replays
-from slipway.stages.train import TrainingPlan, plan_training, training_code
+from slipway.stages.train import TrainingPlan, plan_training, require_planned_code, training_code
 from tests.simulators.lake import LakeSimulator
 
 PIPELINE = find_pipeline(settings().pipelines, "flight_delay")
@@ -122,3 +122,15 @@ def test_a_plan_survives_the_plain_form_tasks_hand_on(lake):
     publish_days(lake, DAYS)
     made = plan(lake)
     assert TrainingPlan.of(dataclasses.asdict(made)) == made
+
+
+def test_a_plan_is_carried_out_by_the_code_and_settings_it_was_made_with_alone(lake):
+    publish_days(lake, DAYS)
+    made = plan(lake)
+    require_planned_code(made, PIPELINE, settings().root)
+    training = PIPELINE.training.model_copy(update={"seed": PIPELINE.training.seed + 1})
+    with pytest.raises(ConfigurationError, match=r"changed since: flight_delay\.yaml .*clear the run from `plan`"):
+        require_planned_code(made, PIPELINE.model_copy(update={"training": training}), settings().root)
+    edited = dataclasses.replace(made, sources={**made.sources, "include/models/flight_delay.py": "0" * 64})
+    with pytest.raises(ConfigurationError, match=r"changed since: include/models/flight_delay\.py;"):
+        require_planned_code(edited, PIPELINE, settings().root)

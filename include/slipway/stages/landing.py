@@ -1,0 +1,105 @@
+"""A landing: what an ingest run works on, where, and from which code; what its tasks hand on to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from slipway.errors import LakeNotFoundError
+from slipway.identity.canonical import canonical_json
+from slipway.identity.code import code_digests, require_unchanged
+from slipway.identity.digest import sha256_bytes
+from slipway.identity.environment import LOCK, lock_digest
+from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
+from slipway.lake.client import Lake
+from slipway.lake.uri import LakeUri
+from slipway.ledger.statements import Ledger
+from slipway.pipeline.spec import Pipeline
+
+STAGE = "features"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where a partition's run works, and whether there is anything left to do."""
+
+    partition: str
+    fingerprint: str
+    branch: str
+    inputs: dict[str, str]
+    """Raw object path -> sha256."""
+    rows: dict[str, int]
+    """Raw table -> rows."""
+    code: str
+    """Digest over the job's code closure."""
+    sources: dict[str, str]
+    """What this checkout adds to the fingerprint, source -> digest: code, dependency lock, contracts."""
+    commit: str | None
+    """The commit that already holds these features; ``None`` when they have to be made."""
+
+
+def raw_path(table: str, partition: str) -> str:
+    """Where a raw table's partition lies in the lake."""
+    return f"raw/{table}/date={partition}/part-00000.parquet"
+
+
+def features_prefix(partition: str) -> str:
+    """Where a partition's features lie in the lake."""
+    return f"features/date={partition}"
+
+
+def ingredients_of(pipeline: Pipeline, partition: str, inputs: Mapping[str, str], root: Path) -> Ingredients:
+    """Everything that decides a partition's features; ``inputs`` is raw object path -> sha256."""
+    job = root / "spark_jobs" / f"{pipeline.features.job}.py"
+    return Ingredients(
+        stage=STAGE,
+        pipeline=pipeline.name,
+        code=code_digests([job], [root / "include", root / "spark_jobs"]),
+        parameters={
+            "partition": partition,
+            "contract": pipeline.features.contract.model_dump(mode="json"),
+            "raw": {name: contract.model_dump(mode="json") for name, contract in pipeline.raw.items()},
+        },
+        inputs=inputs,
+        environment=lock_digest(root),
+        hardware=cpu_hardware_class(),
+    )
+
+
+def sources_of(pipeline: Pipeline, ingredients: Ingredients) -> dict[str, str]:
+    """The part of the ingredients that lies in this checkout, source -> digest."""
+    # Not the hardware: the machines of one deployment may differ between tasks.
+    contracts = sha256_bytes(canonical_json(dict(ingredients.parameters)))
+    return {**ingredients.code, LOCK: ingredients.environment, f"the contracts of {pipeline.name}.yaml": contracts}
+
+
+def published(lake: Lake, ledger: Ledger, pipeline: Pipeline, fingerprint: str) -> str | None:
+    """The commit of these features, if a statement says so and its outputs still are what it says on ``main``."""
+    statement = ledger.find(fingerprint)
+    if statement is None:
+        return None
+    for path, digest in statement.outputs.items():
+        try:
+            data = lake.get(LakeUri(pipeline.repository, "main", path))
+        except LakeNotFoundError:
+            return None
+        if sha256_bytes(data) != digest:
+            return None
+    return str(statement.details["commit"])
+
+
+def published_beside(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing) -> str | None:
+    """The commit of these features where an earlier try, or another run of the partition, got to the end.
+
+    Its branch is gone then, and the ledger has the statement; ``None`` while there is work to do.
+    """
+    if landing.branch in lake.branches(pipeline.repository, landing.branch):
+        return None
+    return published(lake, ledger, pipeline, landing.fingerprint)
+
+
+def require_landed_code(pipeline: Pipeline, landing: Landing, root: Path) -> None:
+    """Raise ``ConfigurationError`` when the code or the contracts are no longer those the landing fingerprinted."""
+    now = sources_of(pipeline, ingredients_of(pipeline, landing.partition, landing.inputs, root))
+    require_unchanged(landing.sources, now, since="land")
