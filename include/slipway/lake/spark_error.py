@@ -26,7 +26,7 @@ def slipway_error(error: BaseException) -> SlipwayError | None:
     return None
 
 
-_RESTARTED = re.compile(r"\[INVALID_(HANDLE|CURSOR)\.")
+_RESTARTED = re.compile(r"\bINVALID_(HANDLE|CURSOR)\.")
 """What a Spark Connect server says of a session or a query that another process of it knew."""
 
 
