@@ -51,12 +51,25 @@ def test_bad_repository_names_are_refused(http: httpx.Client, name: str) -> None
     assert http.post("/repositories", json=body).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["", "..", "../../etc/passwd", "a/../b", "./a", "nul\0", "x" * 1025, "/" * 300])
+@pytest.mark.parametrize("path", ["", "..", "../../etc/passwd", "a/../b", "./a", "nul\0", "x" * 1025])
 def test_bad_object_paths_are_refused(http: httpx.Client, path: str) -> None:
     objects = "/repositories/wire/branches/main/objects"
     assert http.post(objects, params={"path": path}, content=b"x").status_code == 400
     assert http.get("/repositories/wire/refs/main/objects", params={"path": path}).status_code == 400
     assert http.post(f"{objects}/delete", json={"paths": [path]}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/" * 1024, "a/" * 512, "x" * 1024])
+def test_any_path_of_up_to_1024_bytes_is_an_object(http: httpx.Client, path: str) -> None:
+    branch = {"name": f"deep-{len(path.split('/'))}", "source": "main"}
+    assert http.post("/repositories/wire/branches", json=branch).status_code == 201
+    objects = f"/repositories/wire/branches/{branch['name']}"
+    assert http.post(f"{objects}/objects", params={"path": path}, content=b"deep").status_code == 201
+    assert http.post(f"{objects}/commits", json={"message": "deep"}).status_code == 201
+    read = http.get(f"/repositories/wire/refs/{branch['name']}/objects", params={"path": path})
+    assert read.content == b"deep"
+    found = http.get(f"/repositories/wire/refs/main/diff/{branch['name']}").json()["results"]
+    assert path in [one["path"] for one in found]
 
 
 def test_paths_in_the_url_lead_nowhere(http: httpx.Client) -> None:
@@ -168,7 +181,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(http: httpx.Client, embedded: 
 
 
 def test_unknown_operations_say_so(http: httpx.Client) -> None:
-    answer = http.post("/repositories/wire/branches/main/revert", json={})
+    answer = http.post("/repositories/wire/branches/main/import", json={})
     assert answer.status_code in (404, 405)
     assert "part of lakeFS" in answer.json()["message"]
 

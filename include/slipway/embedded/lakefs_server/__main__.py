@@ -29,7 +29,12 @@ def main() -> None:
     """Run the server until it is told to stop."""
     parser = argparse.ArgumentParser(prog="slipway.embedded.lakefs_server", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the repositories")
-    parser.add_argument("--credentials", type=Path, required=True, help="JSON file with the access key pair")
+    parser.add_argument(
+        "--credentials",
+        type=Path,
+        required=True,
+        help="JSON file (mode 0600) with lakefs_access_key and lakefs_secret_key, an admin, and perhaps more users",
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=18000)
     arguments = parser.parse_args()

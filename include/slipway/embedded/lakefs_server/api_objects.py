@@ -12,13 +12,13 @@ from starlette.routing import Route
 
 from slipway.embedded.lakefs_server import presigned, staging
 from slipway.embedded.lakefs_server.blobs import Blob
-from slipway.embedded.lakefs_server.bodies import ObjectCopy, PathList
+from slipway.embedded.lakefs_server.bodies import ObjectCopy, PathList, UserMetadataUpdate
 from slipway.embedded.lakefs_server.names import check_path
 from slipway.embedded.lakefs_server.refusal import RefusalError
 from slipway.embedded.lakefs_server.repository import Repository
 from slipway.embedded.lakefs_server.staging import Stat, View
 from slipway.embedded.lakefs_server.trees import Entry
-from slipway.embedded.lakefs_server.wire import Call, answer, authenticate, common_prefix, page
+from slipway.embedded.lakefs_server.wire import Call, admit, answer, common_prefix, page
 
 _METADATA_HEADER = "x-lakefs-meta-"
 _DEFAULT_TYPE = "application/octet-stream"
@@ -133,8 +133,7 @@ def _listing(view: View, prefix: bytes, delimiter: bytes, after: bytes) -> Itera
 
 
 async def _upload(request: Request) -> Response:
-    call = Call(request.app.state.server, request)
-    authenticate(call)
+    call = admit(request, "branch")
     path, repository, branch = call.path(), call.repository, call["branch"]
     content_type = request.headers.get("content-type", _DEFAULT_TYPE)
     if content_type.startswith("multipart/form-data"):
@@ -186,6 +185,12 @@ def _copy(call: Call) -> Response:
     return JSONResponse(show_stat(call, staging.put(repository, branch, call.path("dest_path"), entry)), 201)
 
 
+def _set_user_metadata(call: Call) -> Response:
+    metadata = call.body(UserMetadataUpdate).set
+    staging.set_metadata(call.repository, call["branch"], call.path(), metadata)
+    return Response(status_code=201)
+
+
 def _delete(call: Call) -> Response:
     staging.remove(call.repository, call["branch"], [call.path()])
     return Response(status_code=204)
@@ -205,7 +210,8 @@ ROUTES = [
     Route(_REFS + "/stat", answer(_stat)),
     Route(_REFS + "/ls", answer(_list)),
     Route(_BRANCHES + "/objects", _upload, methods=["POST"]),
-    Route(_BRANCHES + "/objects", answer(_delete), methods=["DELETE"]),
-    Route(_BRANCHES + "/objects/delete", answer(_delete_many), methods=["POST"]),
-    Route(_BRANCHES + "/objects/copy", answer(_copy), methods=["POST"]),
+    Route(_BRANCHES + "/objects", answer(_delete, writes="branch"), methods=["DELETE"]),
+    Route(_BRANCHES + "/objects/delete", answer(_delete_many, writes="branch"), methods=["POST"]),
+    Route(_BRANCHES + "/objects/copy", answer(_copy, writes="branch"), methods=["POST"]),
+    Route(_BRANCHES + "/objects/stat/user_metadata", answer(_set_user_metadata, writes="branch"), methods=["PUT"]),
 ]

@@ -36,8 +36,8 @@ async def _download(request: Request) -> Response:
 _BACKING = "/repositories/{repository}/branches/{branch}/staging/backing"
 
 ROUTES = [
-    Route(_BACKING, answer(_location)),
-    Route(_BACKING, answer(link), methods=["PUT"]),
+    Route(_BACKING, answer(_location, writes="branch")),
+    Route(_BACKING, answer(link, writes="branch"), methods=["PUT"]),
     Route("/storage/{repository}/uploads/{upload}", _upload, methods=["PUT"]),
     Route("/storage/{repository}/objects/{sha256}-{checksum}", _download),
 ]

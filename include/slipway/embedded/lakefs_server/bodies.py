@@ -58,6 +58,36 @@ class MergeRequest(_Body):
     squash_merge: StrictBool | None = False
 
 
+class CommitOverrides(_Body):
+    """What the new commit says instead of what the operation would write."""
+
+    message: StrictStr | None = None
+    metadata: Metadata | None = None
+
+
+class RevertCreation(_Body):
+    """POST revert; ``parent_number`` 0: the commit has one parent."""
+
+    ref: StrictStr
+    parent_number: Annotated[StrictInt, Field(ge=0)] = 0
+    commit_overrides: CommitOverrides | None = None
+    allow_empty: StrictBool | None = False
+
+
+class CherryPickCreation(_Body):
+    """POST cherry-pick."""
+
+    ref: StrictStr
+    parent_number: Annotated[StrictInt, Field(ge=0)] | None = None
+    commit_overrides: CommitOverrides | None = None
+
+
+class UserMetadataUpdate(_Body):
+    """PUT objects/stat/user_metadata: all the metadata the object has from now on."""
+
+    set: Metadata
+
+
 class StagingLocation(_Body):
     """Where a client put an object's bytes."""
 

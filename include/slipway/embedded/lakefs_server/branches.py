@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from slipway.embedded.lakefs_server import history, references, staging
 from slipway.embedded.lakefs_server.compare import Difference, Strategy, differences, merge
-from slipway.embedded.lakefs_server.history import Commit
+from slipway.embedded.lakefs_server.history import COMMITTER, Commit
 from slipway.embedded.lakefs_server.names import check_branch, check_tag
 from slipway.embedded.lakefs_server.references import Kind
 from slipway.embedded.lakefs_server.refusal import RefusalError, denied, dirty_branch, missing, no_changes
@@ -68,6 +68,7 @@ def commit(
     *,
     created: int | None = None,
     allow_empty: bool = False,
+    committer: str = COMMITTER,
 ) -> Commit:
     """Commit the branch's staging; 400 "no changes", 403 on a protected branch, 404 without the branch."""
     with repository.database.writing() as connection:
@@ -78,7 +79,7 @@ def commit(
             raise no_changes("commit")
         changes = {path: None if entry is None else (entry, mtime) for path, entry, mtime in rows}
         tree = repository.trees(connection).apply(parent.tree, changes)
-        result = history.record(connection, tree, [parent], message, metadata, created=created)
+        result = history.record(connection, tree, [parent], message, metadata, created=created, committer=committer)
         connection.execute("UPDATE branches SET commit_id = ? WHERE name = ?", (result.id, branch))
         connection.execute("DELETE FROM staging WHERE branch = ?", (branch,))
     return result
@@ -94,6 +95,7 @@ def merge_into(
     strategy: Strategy = "",
     allow_empty: bool = False,
     squash: bool = False,
+    committer: str = COMMITTER,
 ) -> Commit:
     """Merge what ``source`` has committed into the branch ``destination``.
 
@@ -115,7 +117,7 @@ def merge_into(
         notes = {**metadata, ".lakefs.merge.strategy": strategy or "default"}
         parents = [ours] if squash else [ours, theirs]
         text = message or f"Merge '{source}' into '{destination}'"
-        result = history.record(connection, merged.tree, parents, text, notes)
+        result = history.record(connection, merged.tree, parents, text, notes, committer=committer)
         connection.execute("UPDATE branches SET commit_id = ? WHERE name = ?", (result.id, destination))
     return result
 
