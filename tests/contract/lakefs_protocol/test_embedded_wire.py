@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+
+from slipway.embedded.lakefs_server.signing import Credentials, Signer
 
 KEYS = ("AKIATESTKEY", "test-secret-key")
 
@@ -144,6 +147,9 @@ def test_signed_urls_accept_nothing_but_what_was_signed(http: httpx.Client, embe
         url.copy_set_param("expires", "9" * 40),
         url.copy_with(path=url.path.replace("/wire/", "/guarded/")),
         url.copy_remove_param("signature"),
+        url.copy_set_param("user", "root"),
+        url.copy_set_param("user", "nobody"),
+        url.copy_remove_param("user"),
     ]
     assert [httpx.put(one, content=b"x").status_code for one in forged] == [403] * len(forged)
     assert httpx.put(url, content=b"x").status_code == 200
@@ -178,6 +184,73 @@ def test_an_upload_that_breaks_off_leaves_nothing(http: httpx.Client, embedded: 
         time.sleep(0.05)
     assert list(incoming.iterdir()) == []
     assert http.head("/repositories/wire/refs/main/objects?path=broken").status_code == 404
+
+
+REQUEST = b"GET /api/v1/user HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = b"POST /api/v1/repositories HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+ENDLESS = {
+    "one header": (REQUEST + b"X-A: ", b"a" * 2**16),
+    "many headers": (REQUEST, b"X-A: aaaaaaaaaa\r\n" * 2**12),
+    "the target": (b"GET /api/v1/user?", b"a" * 2**16),
+    "trailers": (CHUNKED + b"X-A: ", b"a" * 2**16),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_endless_heads_are_cut_off_before_they_fill_the_memory(embedded: object, name: str) -> None:
+    begin, piece = ENDLESS[name]
+    sent = 0
+    with socket.create_connection(("127.0.0.1", embedded.port), timeout=20) as connection:
+        connection.sendall(begin)
+        with suppress(ConnectionError):
+            while sent < 64 * 2**20:
+                connection.sendall(piece)
+                sent += len(piece)
+    assert sent < 16 * 2**20
+
+
+def test_a_head_just_too_large_is_told_so_and_the_largest_is_served(http: httpx.Client) -> None:
+    answer = http.get("/user", headers={"X-A": "a" * 65_536})
+    assert (answer.status_code, answer.headers["content-type"]) == (431, "application/json")
+    assert "65536 bytes" in answer.json()["message"]
+    assert http.get("/user", headers={"X-A": "a" * 60_000}).status_code == 200
+    assert http.get("/user?" + "a" * 50_000, headers={"X-A": "a" * 16_000}).status_code == 431
+
+
+def test_what_is_not_http_gets_a_400(embedded: object) -> None:
+    with socket.create_connection(("127.0.0.1", embedded.port), timeout=20) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"}")
+
+
+def test_signed_urls_expire(http: httpx.Client, embedded: object) -> None:
+    credentials = Credentials.read(embedded.credentials)
+    signer, past = Signer(credentials), int(time.time()) - 1
+
+    def url(expires: int) -> str:
+        place, seal = "uploads/" + "0" * 32, credentials.everyone()[0].seal
+        signature = signer.sign("upload", expires, "wire", place, "", seal)
+        query = f"expires={expires}&type=&user=admin&signature={signature}"
+        return f"{embedded.endpoint}/api/v1/storage/wire/{place}?{query}"
+
+    assert httpx.put(url(past + 60), content=b"x").status_code == 200
+    late = httpx.put(url(past), content=b"x")
+    assert (late.status_code, set(late.json())) == (403, {"message"})
+
+
+def test_staging_addresses_expire(http: httpx.Client, embedded: object) -> None:
+    backing = "/repositories/wire/branches/main/staging/backing"
+    location = http.get(backing, params={"path": "late", "presign": "True"}).json()
+    etag = httpx.put(location["presigned_url"], content=b"xy").headers["etag"].strip('"')
+    upload = location["physical_address"].rsplit("/", 1)[1].split("-")[0]
+    past = int(time.time()) - 1
+    mac = Signer(Credentials.read(embedded.credentials)).sign("link", past, "wire", "main", "late", upload)
+    body = {"staging": {"physical_address": f"local://wire/staged/{upload}-{past}-{mac}"}}
+    late = http.put(backing, params={"path": "late"}, json={**body, "checksum": etag, "size_bytes": 2})
+    assert late.status_code == 400
+    assert "expired" in late.json()["message"]
 
 
 def test_unknown_operations_say_so(http: httpx.Client) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from slipway.embedded.lakefs_server.app import create_app
+from slipway.embedded.lakefs_server.bounded_http import BoundedHttp
 from slipway.embedded.lakefs_server.signing import Credentials
 from slipway.errors import ConfigurationError
 
@@ -45,7 +46,8 @@ def main() -> None:
     except ConfigurationError as error:
         parser.exit(2, f"{error}\n")
     # no access log: the query strings of signed URLs are secrets while they last
-    uvicorn.run(app, host=arguments.host, port=arguments.port, access_log=False, log_level="warning")
+    where = {"host": arguments.host, "port": arguments.port}
+    uvicorn.run(app, **where, http=BoundedHttp, access_log=False, log_level="warning")
 
 
 if __name__ == "__main__":
