@@ -56,7 +56,9 @@ class EmbeddedServer:
         self.process.wait(10)
 
 
-def start(folder: Path, users: Sequence[Mapping[str, str]] = (READER, WRITER, SECOND_ADMIN)) -> EmbeddedServer:
+def start(
+    folder: Path, users: Sequence[Mapping[str, str]] = (READER, WRITER, SECOND_ADMIN), options: Sequence[str] = ()
+) -> EmbeddedServer:
     folder.mkdir(parents=True, exist_ok=True)
     credentials = folder / "credentials.json"
     pair = {"lakefs_access_key": ACCESS_KEY, "lakefs_secret_key": SECRET_KEY}
@@ -66,7 +68,7 @@ def start(folder: Path, users: Sequence[Mapping[str, str]] = (READER, WRITER, SE
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "slipway.embedded.lakefs_server", "--data", str(folder / "data")]
-    command += ["--port", str(port), "--credentials", str(credentials)]
+    command += ["--port", str(port), "--credentials", str(credentials), *options]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "include")}
     server = EmbeddedServer(folder / "data", credentials, port, subprocess.Popen(command, env=environment))
     deadline = time.monotonic() + 30
@@ -94,8 +96,8 @@ def start_server(tmp_path: Path) -> Iterator[Callable[..., EmbeddedServer]]:
     """Start servers, one after the other, on the same data."""
     started: list[EmbeddedServer] = []
 
-    def starter(**options: Any) -> EmbeddedServer:
-        started.append(start(tmp_path / "own", **options))
+    def starter(**given: Any) -> EmbeddedServer:
+        started.append(start(tmp_path / "own", **given))
         return started[-1]
 
     yield starter

@@ -38,11 +38,14 @@ def main() -> None:
     )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=18000)
+    parser.add_argument(
+        "--hook-host", action="append", default=[], help="a host webhooks may go to besides this machine; repeatable"
+    )
     arguments = parser.parse_args()
     try:
         credentials = Credentials.read(arguments.credentials)
         _lock(arguments.data)
-        app = create_app(arguments.data, credentials)
+        app = create_app(arguments.data, credentials, frozenset(arguments.hook_host))
     except ConfigurationError as error:
         parser.exit(2, f"{error}\n")
     # no access log: the query strings of signed URLs are secrets while they last

@@ -51,6 +51,7 @@ def _commit(call: Call) -> Response:
         created=body.date,
         allow_empty=bool(body.allow_empty),
         committer=call.user_id,
+        gate=call.server.gate,
     )
     return JSONResponse(_show_commit(made), 201)
 
@@ -188,6 +189,7 @@ def _merge(call: Call) -> Response:
         allow_empty=bool(body.allow_empty or body.force),
         squash=bool(body.squash_merge),
         committer=call.user_id,
+        gate=call.server.gate,
     )
     return JSONResponse({"reference": made.id})
 

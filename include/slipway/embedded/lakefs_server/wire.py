@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from slipway.embedded.lakefs_server.gate import Gate
 from slipway.embedded.lakefs_server.names import check_path
 from slipway.embedded.lakefs_server.refusal import RefusalError, denied, invalid, unauthenticated
 from slipway.embedded.lakefs_server.repository import Catalog, Repository
@@ -34,6 +35,7 @@ class Server:
     catalog: Catalog
     credentials: Credentials
     signer: Signer
+    gate: Gate
 
 
 @dataclass(frozen=True)
