@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import lakefs
 import lakefs_sdk
@@ -169,6 +170,23 @@ def test_log_is_newest_first_and_pages(repository: lakefs.Repository, main: lake
     assert [one.message for one in main.log(max_amount=1)] == ["commit 4"]
     touching = [one.message for one in main.log(objects=["kept"])]
     assert touching == ["three objects"]
+
+
+def test_log_filters_by_date_end_object_and_prefix(repository: lakefs.Repository, main: lakefs.Branch) -> None:
+    api = repository.branch("side").create("main")
+    for number, path in enumerate(("dir/a", "dir/b", "other")):
+        put(api, **{path: "1"})
+        api.commit(path, date=1_000_000_000 + number * 1000)
+    ids = {one.message: one.id for one in api.log()}
+
+    def messages(**filters: object) -> list[str]:
+        return [one.message for one in api.log(**filters)]
+
+    assert messages(stop_at=ids["dir/b"]) == ["other", "dir/b"]
+    assert messages(since=datetime.fromtimestamp(1_000_001_000, UTC)) == ["other", "dir/b"]
+    assert messages(prefixes=["dir/"]) == ["dir/b", "dir/a"]
+    assert messages(prefixes=["other"], objects=["dir/a"], amount=1) == ["other", "dir/a"]
+    assert messages(after=ids["dir/b"]) == ["dir/a", "three objects", "Repository created"]
 
 
 def test_reference_expressions(repository: lakefs.Repository, main: lakefs.Branch) -> None:
