@@ -186,6 +186,36 @@ def test_an_upload_that_breaks_off_leaves_nothing(http: httpx.Client, embedded: 
     assert http.head("/repositories/wire/refs/main/objects?path=broken").status_code == 404
 
 
+def test_a_forms_part_named_content_is_the_object(http: httpx.Client) -> None:
+    url = "/repositories/wire/branches/main/objects?path=form"
+    files = {"other": b"no", "content": ("name.csv", b"a,b", "text/csv")}
+    assert http.post(url, files=files, headers={"x-lakefs-meta-k": "v"}).status_code == 201
+    stat = http.get("/repositories/wire/refs/main/objects/stat?path=form").json()
+    assert (stat["size_bytes"], stat["content_type"], stat["metadata"]) == (3, "text/csv", {"k": "v"})
+    assert http.get("/repositories/wire/refs/main/objects?path=form").content == b"a,b"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not a form",
+        b"--x\r\ncontent-disposition: form-data; name=other\r\n\r\nno\r\n--x--\r\n",
+        b"--x\r\ncontent-disposition: form-data; name=content\r\n\r\nbroken o",
+        2 * b"--x\r\ncontent-disposition: form-data; name=content\r\n\r\ntwo\r\n" + b"--x--\r\n",
+        b"--x\r\ncontent-disposition: form-data; name=content; a=" + b"a" * 60_000 + b"\r\n\r\n\r\n--x--\r\n",
+    ],
+    ids=["empty", "no form", "no content", "broken off", "two", "huge header"],
+)
+def test_bad_forms_are_400_and_leave_nothing(http: httpx.Client, body: bytes) -> None:
+    url = "/repositories/wire/branches/main/objects?path=bad-form"
+    for boundary in ("; boundary=x", ""):
+        answer = http.post(url, content=body, headers={"content-type": f"multipart/form-data{boundary}"})
+        assert answer.status_code == 400
+        assert "invalid form" in answer.json()["message"]
+    assert http.head("/repositories/wire/refs/main/objects?path=bad-form").status_code == 404
+
+
 REQUEST = b"GET /api/v1/user HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = b"POST /api/v1/repositories HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
 ENDLESS = {

@@ -42,6 +42,8 @@ def test_server_tells_its_version_storage_and_user(client: lakefs.Client) -> Non
     assert client.version
     assert client.storage_config.pre_sign_support is True
     assert client.sdk_client.auth_api.get_current_user().user.id
+    assert client.sdk_client.internal_api.get_lake_fs_version().version == client.version
+    assert client.sdk_client.internal_api.get_storage_config().blockstore_type == client.storage_config.blockstore_type
 
 
 def test_commit_carries_message_metadata_and_parents(repository: lakefs.Repository, main: lakefs.Branch) -> None:

@@ -42,6 +42,14 @@ def _config(call: Call) -> Response:  # noqa: ARG001
     return JSONResponse({"version_config": {"version": _VERSION}, "storage_config": _STORAGE})
 
 
+def _version(call: Call) -> Response:  # noqa: ARG001
+    return JSONResponse({"version": _VERSION})
+
+
+def _storage(call: Call) -> Response:  # noqa: ARG001
+    return JSONResponse(_STORAGE)
+
+
 def _user(call: Call) -> Response:
     return JSONResponse({"user": {"id": call.user_id, "creation_date": 0}})
 
@@ -168,6 +176,8 @@ ROUTES = [
     Route("/healthcheck", _healthcheck),
     Route("/setup_lakefs", _setup_state),
     Route("/config", answer(_config)),
+    Route("/config/version", answer(_version)),
+    Route("/config/storage", answer(_storage)),
     Route("/user", answer(_user)),
     Route("/repositories", answer(_list_repositories)),
     Route("/repositories", answer(_create_repository), methods=["POST"]),

@@ -21,7 +21,7 @@ def _location(call: Call) -> Response:
 async def _upload(request: Request) -> Response:
     call = Call(request.app.state.server, request)
     presigned.require_signature(call, "upload", f"uploads/{call['upload']}")
-    blob = await receive_blob(request, call.repository)
+    blob = await receive_blob(request.stream(), call.repository)
     await run_in_threadpool(presigned.remember, call, call["upload"], blob)
     return Response(status_code=200, headers={"ETag": f'"{blob.md5}"'})
 
