@@ -91,6 +91,13 @@ def test_bad_bodies_are_400(http: httpx.Client, body: str) -> None:
     assert http.post("/repositories/wire/branches/main/commits", content=body).status_code == 400
 
 
+def test_an_objects_metadata_is_bounded(http: httpx.Client) -> None:
+    url = "/repositories/wire/branches/main/objects/stat/user_metadata?path=o"
+    assert http.put(url, json={"set": {"k": "v" * 65_535}}).status_code == 201
+    answer = http.put(url, json={"set": {"k": "v" * 65_536}})
+    assert (answer.status_code, "65536 characters" in answer.json()["message"]) == (400, True)
+
+
 def test_text_that_is_not_unicode_is_400(http: httpx.Client) -> None:
     half = b'{"message": "\\ud800", "allow_empty": true, "paths": ["\\ud800"]}'
     assert http.post("/repositories/wire/branches/main/commits", content=half).status_code == 400

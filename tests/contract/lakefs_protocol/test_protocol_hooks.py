@@ -236,6 +236,8 @@ def test_hooks_of_other_branches_and_events_are_not_asked(
         (("timeout: 10s", "timeout: soon"), "expected a duration"),
         (("http://", "file://"), "hooks.0.properties.url"),
         (("hooks:", "hooks: ["), "expected YAML"),
+        (("hooks:", "hooks: " + "[" * 20_000), "expected YAML"),
+        (("name:", "#" * 65_536 + "\nname:"), "65536 bytes"),
         (("name: quality gate", "if: success()"), "if"),
     ],
 )

@@ -79,7 +79,7 @@ def parse(file: str, text: bytes) -> Action:
         found = yaml.load(text, Loader=yaml.BaseLoader)  # noqa: S506 - makes strings, lists and mappings only
         found = {"name": file, **found} if isinstance(found, dict) else found
         action = Action.model_validate(found)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise ValueError(f"{file}: expected YAML: {error}") from error
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]

@@ -62,15 +62,9 @@ class Gate:
         for _ in range(_TRIES):
             with repository.database.writing() as connection:
                 proposal = propose(connection, passed.created if passed else None)
-                if passed and passed.id == proposal.commit.id:
-                    move(connection, proposal)
-                    return proposal.commit
-                wrong, concerned = "", list[Action]()
-                try:
-                    concerned += _concerned(repository, proposal)
-                except ValueError as error:
-                    wrong = str(error)
-                if not (wrong or concerned):
+                free = passed is not None and passed.id == proposal.commit.id
+                concerned, wrong = ([], "") if free else _concerned(repository, proposal)
+                if not (concerned or wrong):
                     move(connection, proposal)
                     return proposal.commit
             if not self.places.acquire(blocking=False):
@@ -96,16 +90,23 @@ class Gate:
                 run.store(connection)
 
 
-def _concerned(repository: Repository, proposal: Proposal) -> Iterator[Action]:
-    for number, stat in enumerate(proposal.source.walk(actions.FOLDER)):
+def _concerned(repository: Repository, proposal: Proposal) -> tuple[list[Action], str]:
+    """The actions before this proposal, or what is wrong with an action file, whatever it is about."""
+    try:
+        found = list(_actions(repository, proposal.source))
+    except ValueError as error:
+        return [], str(error)
+    return [action for action in found if action.concerns(proposal.event, proposal.branch)], ""
+
+
+def _actions(repository: Repository, source: View) -> Iterator[Action]:
+    for number, stat in enumerate(source.walk(actions.FOLDER)):
         file = stat.path.decode()
         if not file.endswith((".yaml", ".yml")):
             continue
-        if number == _MAX_FILES or stat.entry.size > actions.MAX_FILE_BYTES:
+        if number >= _MAX_FILES or stat.entry.size > actions.MAX_FILE_BYTES:
             raise ValueError(f"{file}: expected {_MAX_FILES} files of {actions.MAX_FILE_BYTES} bytes at most")
-        action = actions.parse(file, repository.blobs.path(stat.entry.sha256).read_bytes())
-        if action.concerns(proposal.event, proposal.branch):
-            yield action
+        yield actions.parse(file, repository.blobs.path(stat.entry.sha256).read_bytes())
 
 
 LOOPBACK_ONLY = Gate()
