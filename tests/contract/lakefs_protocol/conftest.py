@@ -15,9 +15,10 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import lakefs
@@ -25,6 +26,12 @@ import pytest
 from lakefs.client import Client
 
 ACCESS_KEY, SECRET_KEY = "AKIATESTKEY", "test-secret-key"
+READER = {"id": "auditor", "access_key": "AKIAREADER", "secret_key": "reads", "role": "read"}
+WRITER = {
+    "id": "ingest", "access_key": "AKIAWRITER", "secret_key": "writes", "role": "write",
+    "repository": "roles", "branch": "run",
+}  # fmt: skip
+SECOND_ADMIN = {"id": "root", "access_key": "AKIAROOT", "secret_key": "roots", "role": "admin"}
 
 
 @dataclass
@@ -49,16 +56,19 @@ class EmbeddedServer:
         self.process.wait(10)
 
 
-def start(folder: Path) -> EmbeddedServer:
+def start(
+    folder: Path, users: Sequence[Mapping[str, str]] = (READER, WRITER, SECOND_ADMIN), options: Sequence[str] = ()
+) -> EmbeddedServer:
     folder.mkdir(parents=True, exist_ok=True)
     credentials = folder / "credentials.json"
-    credentials.write_text(json.dumps({"lakefs_access_key": ACCESS_KEY, "lakefs_secret_key": SECRET_KEY}))
+    pair = {"lakefs_access_key": ACCESS_KEY, "lakefs_secret_key": SECRET_KEY}
+    credentials.write_text(json.dumps({**pair, "users": list(users)}))
     credentials.chmod(0o600)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "slipway.embedded.lakefs_server", "--data", str(folder / "data")]
-    command += ["--port", str(port), "--credentials", str(credentials)]
+    command += ["--port", str(port), "--credentials", str(credentials), *options]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3] / "include")}
     server = EmbeddedServer(folder / "data", credentials, port, subprocess.Popen(command, env=environment))
     deadline = time.monotonic() + 30
@@ -82,12 +92,12 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServe
 
 
 @pytest.fixture
-def start_server(tmp_path: Path) -> Iterator[Callable[[], EmbeddedServer]]:
+def start_server(tmp_path: Path) -> Iterator[Callable[..., EmbeddedServer]]:
     """Start servers, one after the other, on the same data."""
     started: list[EmbeddedServer] = []
 
-    def starter() -> EmbeddedServer:
-        started.append(start(tmp_path / "own"))
+    def starter(**given: Any) -> EmbeddedServer:
+        started.append(start(tmp_path / "own", **given))
         return started[-1]
 
     yield starter

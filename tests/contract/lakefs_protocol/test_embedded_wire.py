@@ -8,10 +8,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+
+from slipway.embedded.lakefs_server.signing import Credentials, Signer
 
 KEYS = ("AKIATESTKEY", "test-secret-key")
 
@@ -51,12 +54,25 @@ def test_bad_repository_names_are_refused(http: httpx.Client, name: str) -> None
     assert http.post("/repositories", json=body).status_code == 400
 
 
-@pytest.mark.parametrize("path", ["", "..", "../../etc/passwd", "a/../b", "./a", "nul\0", "x" * 1025, "/" * 300])
+@pytest.mark.parametrize("path", ["", "..", "../../etc/passwd", "a/../b", "./a", "nul\0", "x" * 1025])
 def test_bad_object_paths_are_refused(http: httpx.Client, path: str) -> None:
     objects = "/repositories/wire/branches/main/objects"
     assert http.post(objects, params={"path": path}, content=b"x").status_code == 400
     assert http.get("/repositories/wire/refs/main/objects", params={"path": path}).status_code == 400
     assert http.post(f"{objects}/delete", json={"paths": [path]}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/" * 1024, "a/" * 512, "x" * 1024])
+def test_any_path_of_up_to_1024_bytes_is_an_object(http: httpx.Client, path: str) -> None:
+    branch = {"name": f"deep-{len(path.split('/'))}", "source": "main"}
+    assert http.post("/repositories/wire/branches", json=branch).status_code == 201
+    objects = f"/repositories/wire/branches/{branch['name']}"
+    assert http.post(f"{objects}/objects", params={"path": path}, content=b"deep").status_code == 201
+    assert http.post(f"{objects}/commits", json={"message": "deep"}).status_code == 201
+    read = http.get(f"/repositories/wire/refs/{branch['name']}/objects", params={"path": path})
+    assert read.content == b"deep"
+    found = http.get(f"/repositories/wire/refs/main/diff/{branch['name']}").json()["results"]
+    assert path in [one["path"] for one in found]
 
 
 def test_paths_in_the_url_lead_nowhere(http: httpx.Client) -> None:
@@ -73,6 +89,13 @@ def test_paths_in_the_url_lead_nowhere(http: httpx.Client) -> None:
 )
 def test_bad_bodies_are_400(http: httpx.Client, body: str) -> None:
     assert http.post("/repositories/wire/branches/main/commits", content=body).status_code == 400
+
+
+def test_an_objects_metadata_is_bounded(http: httpx.Client) -> None:
+    url = "/repositories/wire/branches/main/objects/stat/user_metadata?path=o"
+    assert http.put(url, json={"set": {"k": "v" * 65_535}}).status_code == 201
+    answer = http.put(url, json={"set": {"k": "v" * 65_536}})
+    assert (answer.status_code, "65536 characters" in answer.json()["message"]) == (400, True)
 
 
 def test_text_that_is_not_unicode_is_400(http: httpx.Client) -> None:
@@ -131,6 +154,9 @@ def test_signed_urls_accept_nothing_but_what_was_signed(http: httpx.Client, embe
         url.copy_set_param("expires", "9" * 40),
         url.copy_with(path=url.path.replace("/wire/", "/guarded/")),
         url.copy_remove_param("signature"),
+        url.copy_set_param("user", "root"),
+        url.copy_set_param("user", "nobody"),
+        url.copy_remove_param("user"),
     ]
     assert [httpx.put(one, content=b"x").status_code for one in forged] == [403] * len(forged)
     assert httpx.put(url, content=b"x").status_code == 200
@@ -167,8 +193,105 @@ def test_an_upload_that_breaks_off_leaves_nothing(http: httpx.Client, embedded: 
     assert http.head("/repositories/wire/refs/main/objects?path=broken").status_code == 404
 
 
+def test_a_forms_part_named_content_is_the_object(http: httpx.Client) -> None:
+    url = "/repositories/wire/branches/main/objects?path=form"
+    files = {"other": b"no", "content": ("name.csv", b"a,b", "text/csv")}
+    assert http.post(url, files=files, headers={"x-lakefs-meta-k": "v"}).status_code == 201
+    stat = http.get("/repositories/wire/refs/main/objects/stat?path=form").json()
+    assert (stat["size_bytes"], stat["content_type"], stat["metadata"]) == (3, "text/csv", {"k": "v"})
+    assert http.get("/repositories/wire/refs/main/objects?path=form").content == b"a,b"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"not a form",
+        b"--x\r\ncontent-disposition: form-data; name=other\r\n\r\nno\r\n--x--\r\n",
+        b"--x\r\ncontent-disposition: form-data; name=content\r\n\r\nbroken o",
+        2 * b"--x\r\ncontent-disposition: form-data; name=content\r\n\r\ntwo\r\n" + b"--x--\r\n",
+        b"--x\r\ncontent-disposition: form-data; name=content; a=" + b"a" * 60_000 + b"\r\n\r\n\r\n--x--\r\n",
+    ],
+    ids=["empty", "no form", "no content", "broken off", "two", "huge header"],
+)
+def test_bad_forms_are_400_and_leave_nothing(http: httpx.Client, body: bytes) -> None:
+    url = "/repositories/wire/branches/main/objects?path=bad-form"
+    for boundary in ("; boundary=x", ""):
+        answer = http.post(url, content=body, headers={"content-type": f"multipart/form-data{boundary}"})
+        assert answer.status_code == 400
+        assert "invalid form" in answer.json()["message"]
+    assert http.head("/repositories/wire/refs/main/objects?path=bad-form").status_code == 404
+
+
+REQUEST = b"GET /api/v1/user HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = b"POST /api/v1/repositories HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+ENDLESS = {
+    "one header": (REQUEST + b"X-A: ", b"a" * 2**16),
+    "many headers": (REQUEST, b"X-A: aaaaaaaaaa\r\n" * 2**12),
+    "the target": (b"GET /api/v1/user?", b"a" * 2**16),
+    "trailers": (CHUNKED + b"X-A: ", b"a" * 2**16),
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_endless_heads_are_cut_off_before_they_fill_the_memory(embedded: object, name: str) -> None:
+    begin, piece = ENDLESS[name]
+    sent = 0
+    with socket.create_connection(("127.0.0.1", embedded.port), timeout=20) as connection:
+        connection.sendall(begin)
+        with suppress(ConnectionError):
+            while sent < 64 * 2**20:
+                connection.sendall(piece)
+                sent += len(piece)
+    assert sent < 16 * 2**20
+
+
+def test_a_head_just_too_large_is_told_so_and_the_largest_is_served(http: httpx.Client) -> None:
+    answer = http.get("/user", headers={"X-A": "a" * 65_536})
+    assert (answer.status_code, answer.headers["content-type"]) == (431, "application/json")
+    assert "65536 bytes" in answer.json()["message"]
+    assert http.get("/user", headers={"X-A": "a" * 60_000}).status_code == 200
+    assert http.get("/user?" + "a" * 50_000, headers={"X-A": "a" * 16_000}).status_code == 431
+
+
+def test_what_is_not_http_gets_a_400(embedded: object) -> None:
+    with socket.create_connection(("127.0.0.1", embedded.port), timeout=20) as connection:
+        connection.sendall(b"nonsense\r\n\r\n")
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert answer.endswith(b"}")
+
+
+def test_signed_urls_expire(http: httpx.Client, embedded: object) -> None:
+    credentials = Credentials.read(embedded.credentials)
+    signer, past = Signer(credentials), int(time.time()) - 1
+
+    def url(expires: int) -> str:
+        place, seal = "uploads/" + "0" * 32, credentials.everyone()[0].seal
+        signature = signer.sign("upload", expires, "wire", place, "", seal)
+        query = f"expires={expires}&type=&user=admin&signature={signature}"
+        return f"{embedded.endpoint}/api/v1/storage/wire/{place}?{query}"
+
+    assert httpx.put(url(past + 60), content=b"x").status_code == 200
+    late = httpx.put(url(past), content=b"x")
+    assert (late.status_code, set(late.json())) == (403, {"message"})
+
+
+def test_staging_addresses_expire(http: httpx.Client, embedded: object) -> None:
+    backing = "/repositories/wire/branches/main/staging/backing"
+    location = http.get(backing, params={"path": "late", "presign": "True"}).json()
+    etag = httpx.put(location["presigned_url"], content=b"xy").headers["etag"].strip('"')
+    upload = location["physical_address"].rsplit("/", 1)[1].split("-")[0]
+    past = int(time.time()) - 1
+    mac = Signer(Credentials.read(embedded.credentials)).sign("link", past, "wire", "main", "late", upload)
+    body = {"staging": {"physical_address": f"local://wire/staged/{upload}-{past}-{mac}"}}
+    late = http.put(backing, params={"path": "late"}, json={**body, "checksum": etag, "size_bytes": 2})
+    assert late.status_code == 400
+    assert "expired" in late.json()["message"]
+
+
 def test_unknown_operations_say_so(http: httpx.Client) -> None:
-    answer = http.post("/repositories/wire/branches/main/revert", json={})
+    answer = http.post("/repositories/wire/branches/main/import", json={})
     assert answer.status_code in (404, 405)
     assert "part of lakeFS" in answer.json()["message"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 import lakefs
 import lakefs_sdk
@@ -41,6 +42,8 @@ def test_server_tells_its_version_storage_and_user(client: lakefs.Client) -> Non
     assert client.version
     assert client.storage_config.pre_sign_support is True
     assert client.sdk_client.auth_api.get_current_user().user.id
+    assert client.sdk_client.internal_api.get_lake_fs_version().version == client.version
+    assert client.sdk_client.internal_api.get_storage_config().blockstore_type == client.storage_config.blockstore_type
 
 
 def test_commit_carries_message_metadata_and_parents(repository: lakefs.Repository, main: lakefs.Branch) -> None:
@@ -169,6 +172,23 @@ def test_log_is_newest_first_and_pages(repository: lakefs.Repository, main: lake
     assert [one.message for one in main.log(max_amount=1)] == ["commit 4"]
     touching = [one.message for one in main.log(objects=["kept"])]
     assert touching == ["three objects"]
+
+
+def test_log_filters_by_date_end_object_and_prefix(repository: lakefs.Repository, main: lakefs.Branch) -> None:
+    api = repository.branch("side").create("main")
+    for number, path in enumerate(("dir/a", "dir/b", "other")):
+        put(api, **{path: "1"})
+        api.commit(path, date=1_000_000_000 + number * 1000)
+    ids = {one.message: one.id for one in api.log()}
+
+    def messages(**filters: object) -> list[str]:
+        return [one.message for one in api.log(**filters)]
+
+    assert messages(stop_at=ids["dir/b"]) == ["other", "dir/b"]
+    assert messages(since=datetime.fromtimestamp(1_000_001_000, UTC)) == ["other", "dir/b"]
+    assert messages(prefixes=["dir/"]) == ["dir/b", "dir/a"]
+    assert messages(prefixes=["other"], objects=["dir/a"], amount=1) == ["other", "dir/a"]
+    assert messages(after=ids["dir/b"]) == ["dir/a", "three objects", "Repository created"]
 
 
 def test_reference_expressions(repository: lakefs.Repository, main: lakefs.Branch) -> None:

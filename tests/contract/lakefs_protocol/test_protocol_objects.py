@@ -40,6 +40,13 @@ def test_an_object_reads_back_as_it_was_written(repository: lakefs.Repository, p
     assert stored.exists()
 
 
+def test_the_generated_clients_uploads_are_forms(client: lakefs.Client, repository: lakefs.Repository) -> None:
+    data = b"\r\n--".join([bytes(range(256))] * 20_000)  # looks like the ends of parts
+    stat = client.sdk_client.objects_api.upload_object(repository.id, "main", "from-form", content=data)
+    assert stat.size_bytes == len(data)
+    assert repository.branch("main").object("from-form").reader(pre_sign=False).read() == data
+
+
 @pytest.mark.parametrize("pre_sign", [False, True], ids=["direct", "presigned"])
 def test_ranges_seeks_and_the_end_of_an_object(repository: lakefs.Repository, pre_sign: bool) -> None:
     branch = repository.branch("main")

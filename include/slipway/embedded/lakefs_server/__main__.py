@@ -10,6 +10,7 @@ from pathlib import Path
 import uvicorn
 
 from slipway.embedded.lakefs_server.app import create_app
+from slipway.embedded.lakefs_server.bounded_http import BoundedHttp
 from slipway.embedded.lakefs_server.signing import Credentials
 from slipway.errors import ConfigurationError
 
@@ -29,18 +30,27 @@ def main() -> None:
     """Run the server until it is told to stop."""
     parser = argparse.ArgumentParser(prog="slipway.embedded.lakefs_server", description=__doc__)
     parser.add_argument("--data", type=Path, required=True, help="folder of the repositories")
-    parser.add_argument("--credentials", type=Path, required=True, help="JSON file with the access key pair")
+    parser.add_argument(
+        "--credentials",
+        type=Path,
+        required=True,
+        help="JSON file (mode 0600) with lakefs_access_key and lakefs_secret_key, an admin, and perhaps more users",
+    )
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=18000)
+    parser.add_argument(
+        "--hook-host", action="append", default=[], help="a host webhooks may go to besides this machine; repeatable"
+    )
     arguments = parser.parse_args()
     try:
         credentials = Credentials.read(arguments.credentials)
         _lock(arguments.data)
-        app = create_app(arguments.data, credentials)
+        app = create_app(arguments.data, credentials, frozenset(arguments.hook_host))
     except ConfigurationError as error:
         parser.exit(2, f"{error}\n")
     # no access log: the query strings of signed URLs are secrets while they last
-    uvicorn.run(app, host=arguments.host, port=arguments.port, access_log=False, log_level="warning")
+    where = {"host": arguments.host, "port": arguments.port}
+    uvicorn.run(app, **where, http=BoundedHttp, access_log=False, log_level="warning")
 
 
 if __name__ == "__main__":

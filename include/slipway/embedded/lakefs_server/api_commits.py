@@ -10,8 +10,15 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from slipway.embedded.lakefs_server import branches, history, references, staging
-from slipway.embedded.lakefs_server.bodies import CommitCreation, MergeRequest, ResetCreation
+from slipway.embedded.lakefs_server import branches, history, references, replay, staging
+from slipway.embedded.lakefs_server.bodies import (
+    CherryPickCreation,
+    CommitCreation,
+    CommitOverrides,
+    MergeRequest,
+    ResetCreation,
+    RevertCreation,
+)
 from slipway.embedded.lakefs_server.compare import Difference, differences
 from slipway.embedded.lakefs_server.history import Commit
 from slipway.embedded.lakefs_server.names import check_path
@@ -36,9 +43,15 @@ def _show_commit(commit: Commit) -> dict[str, Any]:
 
 def _commit(call: Call) -> Response:
     body = call.body(CommitCreation)
-    metadata, empty = body.metadata or {}, bool(body.allow_empty)
     made = branches.commit(
-        call.repository, call["branch"], body.message, metadata, created=body.date, allow_empty=empty
+        call.repository,
+        call["branch"],
+        body.message,
+        body.metadata or {},
+        created=body.date,
+        allow_empty=bool(body.allow_empty),
+        committer=call.user_id,
+        gate=call.server.gate,
     )
     return JSONResponse(_show_commit(made), 201)
 
@@ -139,6 +152,31 @@ def _reset(call: Call) -> Response:
     return Response(status_code=204)
 
 
+def _hard_reset(call: Call) -> Response:
+    replay.hard_reset(call.repository, call["branch"], call.text("ref"))
+    return Response(status_code=204)
+
+
+def _revert(call: Call) -> Response:
+    body = call.body(RevertCreation)
+    says = _says(call, body.commit_overrides)
+    empty = bool(body.allow_empty)
+    replay.revert(call.repository, call["branch"], body.ref, body.parent_number, says, allow_empty=empty)
+    return Response(status_code=204)
+
+
+def _cherry_pick(call: Call) -> Response:
+    body = call.body(CherryPickCreation)
+    says = _says(call, body.commit_overrides)
+    made = replay.cherry_pick(call.repository, call["branch"], body.ref, body.parent_number, says)
+    return JSONResponse(_show_commit(made), 201)
+
+
+def _says(call: Call, overrides: CommitOverrides | None) -> replay.Says:
+    wanted = overrides or CommitOverrides()
+    return replay.Says(call.user_id, wanted.message, wanted.metadata or {})
+
+
 def _merge(call: Call) -> Response:
     body = call.body(MergeRequest)
     made = branches.merge_into(
@@ -150,6 +188,8 @@ def _merge(call: Call) -> Response:
         strategy=body.strategy or "",
         allow_empty=bool(body.allow_empty or body.force),
         squash=bool(body.squash_merge),
+        committer=call.user_id,
+        gate=call.server.gate,
     )
     return JSONResponse({"reference": made.id})
 
@@ -165,12 +205,15 @@ def _merge_base(call: Call) -> Response:
 _REPOSITORY = "/repositories/{repository}"
 
 ROUTES = [
-    Route(_REPOSITORY + "/branches/{branch}/commits", answer(_commit), methods=["POST"]),
+    Route(_REPOSITORY + "/branches/{branch}/commits", answer(_commit, writes="branch"), methods=["POST"]),
     Route(_REPOSITORY + "/branches/{branch}/diff", answer(_diff_branch)),
-    Route(_REPOSITORY + "/branches/{branch}", answer(_reset), methods=["PUT"]),
+    Route(_REPOSITORY + "/branches/{branch}", answer(_reset, writes="branch"), methods=["PUT"]),
+    Route(_REPOSITORY + "/branches/{branch}/hard_reset", answer(_hard_reset, writes="branch"), methods=["PUT"]),
+    Route(_REPOSITORY + "/branches/{branch}/revert", answer(_revert, writes="branch"), methods=["POST"]),
+    Route(_REPOSITORY + "/branches/{branch}/cherry-pick", answer(_cherry_pick, writes="branch"), methods=["POST"]),
     Route(_REPOSITORY + "/commits/{ref}", answer(_get_commit)),
     Route(_REPOSITORY + "/refs/{ref}/commits", answer(_log)),
     Route(_REPOSITORY + "/refs/{left}/diff/{right}", answer(_diff)),
-    Route(_REPOSITORY + "/refs/{source}/merge/{destination}", answer(_merge), methods=["POST"]),
+    Route(_REPOSITORY + "/refs/{source}/merge/{destination}", answer(_merge, writes="destination"), methods=["POST"]),
     Route(_REPOSITORY + "/refs/{source}/merge/{destination}", answer(_merge_base)),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from starlette.concurrency import run_in_threadpool
@@ -12,13 +12,14 @@ from starlette.routing import Route
 
 from slipway.embedded.lakefs_server import presigned, staging
 from slipway.embedded.lakefs_server.blobs import Blob
-from slipway.embedded.lakefs_server.bodies import ObjectCopy, PathList
+from slipway.embedded.lakefs_server.bodies import ObjectCopy, PathList, UserMetadataUpdate
+from slipway.embedded.lakefs_server.form_upload import FormUpload, is_form
 from slipway.embedded.lakefs_server.names import check_path
 from slipway.embedded.lakefs_server.refusal import RefusalError
 from slipway.embedded.lakefs_server.repository import Repository
 from slipway.embedded.lakefs_server.staging import Stat, View
 from slipway.embedded.lakefs_server.trees import Entry
-from slipway.embedded.lakefs_server.wire import Call, answer, authenticate, common_prefix, page
+from slipway.embedded.lakefs_server.wire import Call, admit, answer, common_prefix, page
 
 _METADATA_HEADER = "x-lakefs-meta-"
 _DEFAULT_TYPE = "application/octet-stream"
@@ -39,12 +40,12 @@ def send_blob(repository: Repository, sha256: str, headers: dict[str, str]) -> R
     return _Download(path, headers=headers, stat_result=status)
 
 
-async def receive_blob(request: Request, repository: Repository) -> Blob:
-    """Write a request's body to disk piece by piece; on disk under its digest when this returns."""
+async def receive_blob(pieces: AsyncIterator[bytes], repository: Repository) -> Blob:
+    """Write an object to disk piece by piece; on disk under its digest when this returns."""
     incoming = await run_in_threadpool(repository.blobs.receive)
     try:
         pending = bytearray()
-        async for piece in request.stream():
+        async for piece in pieces:
             pending += piece
             if len(pending) >= _PIECE_BYTES:
                 await run_in_threadpool(incoming.write, bytes(pending))
@@ -133,12 +134,9 @@ def _listing(view: View, prefix: bytes, delimiter: bytes, after: bytes) -> Itera
 
 
 async def _upload(request: Request) -> Response:
-    call = Call(request.app.state.server, request)
-    authenticate(call)
+    call = admit(request, "branch")
     path, repository, branch = call.path(), call.repository, call["branch"]
-    content_type = request.headers.get("content-type", _DEFAULT_TYPE)
-    if content_type.startswith("multipart/form-data"):
-        raise RefusalError(501, "multipart form uploads are not offered; send the object as the raw body")
+    form = FormUpload(request) if is_form(request) else None
     only_new = _only_new(request)
 
     def check() -> None:
@@ -146,8 +144,9 @@ async def _upload(request: Request) -> Response:
             staging.require_writable(connection, branch)
 
     await run_in_threadpool(check)  # refuse before a large body is sent
-    blob = await receive_blob(request, repository)
-    entry = Entry(blob.sha256, blob.md5, blob.size, content_type, _user_metadata(request))
+    blob = await receive_blob(form.pieces() if form else request.stream(), repository)
+    content_type = form.content_type if form else request.headers.get("content-type")
+    entry = Entry(blob.sha256, blob.md5, blob.size, content_type or _DEFAULT_TYPE, _user_metadata(request))
     stat = await run_in_threadpool(staging.put, repository, branch, path, entry, only_new=only_new)
     return JSONResponse(show_stat(call, stat), 201)
 
@@ -186,6 +185,12 @@ def _copy(call: Call) -> Response:
     return JSONResponse(show_stat(call, staging.put(repository, branch, call.path("dest_path"), entry)), 201)
 
 
+def _set_user_metadata(call: Call) -> Response:
+    metadata = call.body(UserMetadataUpdate).set
+    staging.set_metadata(call.repository, call["branch"], call.path(), metadata)
+    return Response(status_code=201)
+
+
 def _delete(call: Call) -> Response:
     staging.remove(call.repository, call["branch"], [call.path()])
     return Response(status_code=204)
@@ -205,7 +210,8 @@ ROUTES = [
     Route(_REFS + "/stat", answer(_stat)),
     Route(_REFS + "/ls", answer(_list)),
     Route(_BRANCHES + "/objects", _upload, methods=["POST"]),
-    Route(_BRANCHES + "/objects", answer(_delete), methods=["DELETE"]),
-    Route(_BRANCHES + "/objects/delete", answer(_delete_many), methods=["POST"]),
-    Route(_BRANCHES + "/objects/copy", answer(_copy), methods=["POST"]),
+    Route(_BRANCHES + "/objects", answer(_delete, writes="branch"), methods=["DELETE"]),
+    Route(_BRANCHES + "/objects/delete", answer(_delete_many, writes="branch"), methods=["POST"]),
+    Route(_BRANCHES + "/objects/copy", answer(_copy, writes="branch"), methods=["POST"]),
+    Route(_BRANCHES + "/objects/stat/user_metadata", answer(_set_user_metadata, writes="branch"), methods=["PUT"]),
 ]

@@ -12,7 +12,6 @@ from starlette.routing import Route
 
 from slipway.embedded.lakefs_server import branches, references, staging
 from slipway.embedded.lakefs_server.bodies import BranchCreation, ProtectionRules, RepositoryCreation, TagCreation
-from slipway.embedded.lakefs_server.history import COMMITTER
 from slipway.embedded.lakefs_server.references import Kind
 from slipway.embedded.lakefs_server.refusal import RefusalError
 from slipway.embedded.lakefs_server.repository import Repository
@@ -43,8 +42,16 @@ def _config(call: Call) -> Response:  # noqa: ARG001
     return JSONResponse({"version_config": {"version": _VERSION}, "storage_config": _STORAGE})
 
 
-def _user(call: Call) -> Response:  # noqa: ARG001
-    return JSONResponse({"user": {"id": COMMITTER, "creation_date": 0}})
+def _version(call: Call) -> Response:  # noqa: ARG001
+    return JSONResponse({"version": _VERSION})
+
+
+def _storage(call: Call) -> Response:  # noqa: ARG001
+    return JSONResponse(_STORAGE)
+
+
+def _user(call: Call) -> Response:
+    return JSONResponse({"user": {"id": call.user_id, "creation_date": 0}})
 
 
 def _show_repository(repository: Repository) -> dict[str, Any]:
@@ -68,7 +75,8 @@ def _create_repository(call: Call) -> Response:
     body = call.body(RepositoryCreation)
     if body.sample_data or body.read_only:
         raise RefusalError(501, "sample_data and read_only are not offered by this server")
-    created = call.server.catalog.create(body.name, body.storage_namespace, body.default_branch or "main")
+    default = body.default_branch or "main"
+    created = call.server.catalog.create(body.name, body.storage_namespace, default, call.user_id)
     return JSONResponse(_show_repository(created), 201)
 
 
@@ -168,6 +176,8 @@ ROUTES = [
     Route("/healthcheck", _healthcheck),
     Route("/setup_lakefs", _setup_state),
     Route("/config", answer(_config)),
+    Route("/config/version", answer(_version)),
+    Route("/config/storage", answer(_storage)),
     Route("/user", answer(_user)),
     Route("/repositories", answer(_list_repositories)),
     Route("/repositories", answer(_create_repository), methods=["POST"]),

@@ -21,7 +21,7 @@ def _location(call: Call) -> Response:
 async def _upload(request: Request) -> Response:
     call = Call(request.app.state.server, request)
     presigned.require_signature(call, "upload", f"uploads/{call['upload']}")
-    blob = await receive_blob(request, call.repository)
+    blob = await receive_blob(request.stream(), call.repository)
     await run_in_threadpool(presigned.remember, call, call["upload"], blob)
     return Response(status_code=200, headers={"ETag": f'"{blob.md5}"'})
 
@@ -36,8 +36,8 @@ async def _download(request: Request) -> Response:
 _BACKING = "/repositories/{repository}/branches/{branch}/staging/backing"
 
 ROUTES = [
-    Route(_BACKING, answer(_location)),
-    Route(_BACKING, answer(link), methods=["PUT"]),
+    Route(_BACKING, answer(_location, writes="branch")),
+    Route(_BACKING, answer(link, writes="branch"), methods=["PUT"]),
     Route("/storage/{repository}/uploads/{upload}", _upload, methods=["PUT"]),
     Route("/storage/{repository}/objects/{sha256}-{checksum}", _download),
 ]

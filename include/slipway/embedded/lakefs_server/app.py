@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +12,22 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount
 
-from slipway.embedded.lakefs_server import api_commits, api_objects, api_repositories, api_staging
+from slipway.embedded.lakefs_server import api_actions, api_commits, api_objects, api_repositories, api_staging
+from slipway.embedded.lakefs_server.gate import Gate
 from slipway.embedded.lakefs_server.refusal import RefusalError
 from slipway.embedded.lakefs_server.repository import Catalog
 from slipway.embedded.lakefs_server.signing import Credentials, Signer
 from slipway.embedded.lakefs_server.wire import Server, fail, hang_up, refuse, refuse_text
 
+_APIS = (api_repositories, api_commits, api_objects, api_staging, api_actions)
 
-def create_app(data: Path, credentials: Credentials) -> Starlette:
-    """Serve the repositories under the folder ``data``, which one process may use at a time."""
-    routes = [*api_repositories.ROUTES, *api_commits.ROUTES, *api_objects.ROUTES, *api_staging.ROUTES]
+
+def create_app(data: Path, credentials: Credentials, hook_hosts: Set[str] = frozenset()) -> Starlette:
+    """Serve the repositories under the folder ``data``, which one process may use at a time.
+
+    Webhooks go to this machine and to ``hook_hosts`` only.
+    """
+    routes = [route for api in _APIS for route in api.ROUTES]
     handlers: dict[Any, Callable[[Request, Exception], Any]] = {
         RefusalError: refuse,
         HTTPException: _unknown,
@@ -30,7 +36,7 @@ def create_app(data: Path, credentials: Credentials) -> Starlette:
         Exception: fail,
     }
     app = Starlette(routes=[Mount("/api/v1", routes=routes)], exception_handlers=handlers)
-    app.state.server = Server(Catalog(data), credentials, Signer(credentials))
+    app.state.server = Server(Catalog(data), credentials, Signer(credentials), Gate(hook_hosts))
     return app
 
 

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
 Metadata = dict[StrictStr, StrictStr]
+_MAX_USER_METADATA_CHARACTERS = 2**16
+"""As many as fit the headers of an upload: it stands in the tree beside each object's path."""
+
+
+def _bounded(metadata: Metadata) -> Metadata:
+    size = sum(len(name) + len(value) for name, value in metadata.items())
+    if size > _MAX_USER_METADATA_CHARACTERS:
+        raise ValueError(f"expected at most {_MAX_USER_METADATA_CHARACTERS} characters of user metadata, got {size}")
+    return metadata
+
+
+UserMetadata = Annotated[Metadata, AfterValidator(_bounded)]
 
 
 class _Body(BaseModel):
@@ -58,6 +70,36 @@ class MergeRequest(_Body):
     squash_merge: StrictBool | None = False
 
 
+class CommitOverrides(_Body):
+    """What the new commit says instead of what the operation would write."""
+
+    message: StrictStr | None = None
+    metadata: Metadata | None = None
+
+
+class RevertCreation(_Body):
+    """POST revert; ``parent_number`` 0: the commit has one parent."""
+
+    ref: StrictStr
+    parent_number: Annotated[StrictInt, Field(ge=0)] = 0
+    commit_overrides: CommitOverrides | None = None
+    allow_empty: StrictBool | None = False
+
+
+class CherryPickCreation(_Body):
+    """POST cherry-pick."""
+
+    ref: StrictStr
+    parent_number: Annotated[StrictInt, Field(ge=0)] | None = None
+    commit_overrides: CommitOverrides | None = None
+
+
+class UserMetadataUpdate(_Body):
+    """PUT objects/stat/user_metadata: all the metadata the object has from now on."""
+
+    set: UserMetadata
+
+
 class StagingLocation(_Body):
     """Where a client put an object's bytes."""
 
@@ -70,7 +112,7 @@ class StagingMetadata(_Body):
     staging: StagingLocation
     checksum: StrictStr
     size_bytes: StrictInt
-    user_metadata: Metadata | None = None
+    user_metadata: UserMetadata | None = None
     content_type: StrictStr | None = None
 
 

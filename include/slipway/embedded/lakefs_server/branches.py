@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator, Mapping
 
 from slipway.embedded.lakefs_server import history, references, staging
 from slipway.embedded.lakefs_server.compare import Difference, Strategy, differences, merge
-from slipway.embedded.lakefs_server.history import Commit
+from slipway.embedded.lakefs_server.gate import LOOPBACK_ONLY, Gate, Proposal
+from slipway.embedded.lakefs_server.history import COMMITTER, Commit
 from slipway.embedded.lakefs_server.names import check_branch, check_tag
 from slipway.embedded.lakefs_server.references import Kind
 from slipway.embedded.lakefs_server.refusal import RefusalError, denied, dirty_branch, missing, no_changes
 from slipway.embedded.lakefs_server.repository import Repository
+from slipway.embedded.lakefs_server.staging import View
 from slipway.embedded.lakefs_server.trees import Trees
 
 
@@ -68,9 +71,15 @@ def commit(
     *,
     created: int | None = None,
     allow_empty: bool = False,
+    committer: str = COMMITTER,
+    gate: Gate = LOOPBACK_ONLY,
 ) -> Commit:
-    """Commit the branch's staging; 400 "no changes", 403 on a protected branch, 404 without the branch."""
-    with repository.database.writing() as connection:
+    """Commit the branch's staging when its pre-commit webhooks agree.
+
+    400 "no changes", 403 on a protected branch, 404 without the branch, 412 if a webhook fails.
+    """
+
+    def propose(connection: sqlite3.Connection, chosen: int | None) -> Proposal:
         staging.require_writable(connection, branch)
         parent = references.head(connection, branch)
         rows = list(staging.staged_rows(connection, branch))
@@ -78,10 +87,15 @@ def commit(
             raise no_changes("commit")
         changes = {path: None if entry is None else (entry, mtime) for path, entry, mtime in rows}
         tree = repository.trees(connection).apply(parent.tree, changes)
-        result = history.record(connection, tree, [parent], message, metadata, created=created)
-        connection.execute("UPDATE branches SET commit_id = ? WHERE name = ?", (result.id, branch))
+        when = created if chosen is None else chosen
+        made = history.record(connection, tree, [parent], message, metadata, created=when, committer=committer)
+        return Proposal(made, "pre-commit", branch, View.of(repository, connection, branch), branch)
+
+    def move(connection: sqlite3.Connection, proposal: Proposal) -> None:
+        _move(connection, proposal)
         connection.execute("DELETE FROM staging WHERE branch = ?", (branch,))
-    return result
+
+    return gate.advance(repository, propose, move)
 
 
 def merge_into(
@@ -94,13 +108,19 @@ def merge_into(
     strategy: Strategy = "",
     allow_empty: bool = False,
     squash: bool = False,
+    committer: str = COMMITTER,
+    gate: Gate = LOOPBACK_ONLY,
 ) -> Commit:
-    """Merge what ``source`` has committed into the branch ``destination``.
+    """Merge what ``source`` has committed into the branch ``destination`` when its pre-merge webhooks agree.
 
     400 if the destination has uncommitted changes or the source changed nothing since the common ancestor, 409 on
-    conflicts. Protection does not forbid merges.
+    conflicts, 412 if a webhook fails. Protection does not forbid merges.
     """
-    with repository.database.writing() as connection:
+    notes = {**metadata, ".lakefs.merge.strategy": strategy or "default"}
+    text = message or f"Merge '{source}' into '{destination}'"
+
+    def propose(connection: sqlite3.Connection, chosen: int | None) -> Proposal:
+        trees = repository.trees(connection)
         ours = references.head(connection, destination)
         theirs = references.resolve(connection, source).commit
         if staging.is_dirty(connection, destination):
@@ -108,16 +128,20 @@ def merge_into(
         base = history.merge_base(connection, ours, theirs)
         if theirs.tree == base.tree and not allow_empty:
             raise no_changes("merge")
-        merged = merge(repository.trees(connection), base.tree, ours.tree, theirs.tree, strategy)
+        merged = merge(trees, base.tree, ours.tree, theirs.tree, strategy)
         if merged.conflicts:
             # the protocol's answer names no paths: clients find them in the three-dot diff
             raise RefusalError(409, "merge: conflict", {"reference": ""})
-        notes = {**metadata, ".lakefs.merge.strategy": strategy or "default"}
         parents = [ours] if squash else [ours, theirs]
-        text = message or f"Merge '{source}' into '{destination}'"
-        result = history.record(connection, merged.tree, parents, text, notes)
-        connection.execute("UPDATE branches SET commit_id = ? WHERE name = ?", (result.id, destination))
-    return result
+        made = history.record(connection, merged.tree, parents, text, notes, created=chosen, committer=committer)
+        return Proposal(made, "pre-merge", destination, View(connection, trees, theirs.tree, None), theirs.id)
+
+    return gate.advance(repository, propose, _move)
+
+
+def _move(connection: sqlite3.Connection, proposal: Proposal) -> None:
+    values = (proposal.commit.id, proposal.branch)
+    connection.execute("UPDATE branches SET commit_id = ? WHERE name = ?", values)
 
 
 def changes_between(

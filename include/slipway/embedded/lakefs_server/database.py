@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS staging (  -- entry NULL: the path is deleted on this
 CREATE TABLE IF NOT EXISTS nodes (id BLOB PRIMARY KEY, data BLOB NOT NULL);  -- of the commits' trees, by content
 CREATE TABLE IF NOT EXISTS uploads (
     id TEXT PRIMARY KEY, sha256 TEXT NOT NULL, md5 TEXT NOT NULL, size INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, record TEXT NOT NULL);  -- of webhooks
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 """
 

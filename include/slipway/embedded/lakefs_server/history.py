@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from slipway.embedded.lakefs_server.refusal import missing
 
 COMMITTER = "admin"
-"""The one user there is."""
+"""Who commits where nobody else is named: the user of the first access key pair."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,13 @@ def record(
     metadata: Mapping[str, str],
     *,
     created: int | None = None,
+    committer: str = COMMITTER,
 ) -> Commit:
     """Write a commit; its id is the SHA-256 of its fields in canonical form, ``created`` defaults to now."""
     now = max([time.time_ns(), *(parent.created_ns + 1 for parent in parents)])
     seconds = created if created is not None else now // 1_000_000_000
     fields = {
-        "committer": COMMITTER,
+        "committer": committer,
         "created": seconds,
         "message": message,
         "meta_range_id": content_id(tree),

@@ -1,4 +1,7 @@
-"""Signed, expiring URLs for bodies, and staging addresses bound to one repository, branch and path."""
+"""Signed, expiring URLs for bodies, and staging addresses bound to one repository, branch and path.
+
+A URL is good while the keys and rights of the user who asked for it are.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from urllib.parse import urlencode
 
 from slipway.embedded.lakefs_server.blobs import Blob
 from slipway.embedded.lakefs_server.bodies import StagingMetadata
-from slipway.embedded.lakefs_server.refusal import RefusalError, invalid
+from slipway.embedded.lakefs_server.refusal import RefusalError, invalid, unauthenticated
 from slipway.embedded.lakefs_server.trees import Entry
 from slipway.embedded.lakefs_server.wire import Call
 
@@ -28,9 +31,12 @@ class Link:
 
 
 def _link(call: Call, purpose: str, place: str, content_type: str = "") -> Link:
+    if call.user is None:
+        raise unauthenticated()
     expires = int(time.time()) + _URL_SECONDS
-    signature = call.server.signer.sign(purpose, expires, call["repository"], place, content_type)
-    query = urlencode({"expires": expires, "type": content_type, "signature": signature})
+    parts = (call["repository"], place, content_type, call.user.seal)
+    signature = call.server.signer.sign(purpose, expires, *parts)
+    query = urlencode({"expires": expires, "type": content_type, "user": call.user.id, "signature": signature})
     return Link(f"{call.request.base_url}api/v1/storage/{call['repository']}/{place}?{query}", expires)
 
 
@@ -54,11 +60,12 @@ def upload_location(call: Call) -> dict[str, str | int]:
 
 
 def require_signature(call: Call, purpose: str, place: str) -> None:
-    """403 unless the request's own URL was signed for this and has not expired."""
+    """403 unless the request's own URL was signed for this, has not expired, and its user's keys and rights hold."""
     expires, content_type = call.text("expires"), call.text("type")
+    user = call.server.credentials.named(call.text("user"))
     good = expires.isdecimal() and len(expires) <= 12
-    parts = (call["repository"], place, content_type)
-    if not good or not call.server.signer.accepts(call.text("signature"), purpose, int(expires), *parts):
+    parts = (call["repository"], place, content_type, user.seal if user else "")
+    if not (user and good and call.server.signer.accepts(call.text("signature"), purpose, int(expires), *parts)):
         raise RefusalError(403, "the URL's signature is wrong or has expired; ask for a new one")
 
 

@@ -16,6 +16,11 @@ class RefusalError(LakeError):
         self.body = body if body is not None else {"message": message}
 
 
+def unauthenticated() -> RefusalError:
+    """401: no known user asks."""
+    return RefusalError(401, "error authenticating request")
+
+
 def invalid(message: str) -> RefusalError:
     """400: the request's values are wrong."""
     return RefusalError(400, message)

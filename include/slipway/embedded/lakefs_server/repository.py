@@ -45,14 +45,16 @@ class Repository:
         return Trees(connection, self.cache)
 
     @classmethod
-    def initialise(cls, folder: Path, name: str, namespace: str, default_branch: str) -> None:
+    def initialise(
+        cls, folder: Path, name: str, namespace: str, default_branch: str, committer: str = history.COMMITTER
+    ) -> None:
         """Write a new repository, with its first commit, into ``folder``."""
         database = Database(folder / "meta.db")
         with database.writing() as connection:
             values = (name, namespace, default_branch, int(time.time()))
             connection.execute("INSERT INTO repository VALUES (?, ?, ?, ?)", values)
             Trees(connection, NodeCache()).nodes.write(EMPTY)
-            first = history.record(connection, NO_ENTRIES, [], "Repository created", {})
+            first = history.record(connection, NO_ENTRIES, [], "Repository created", {}, committer=committer)
             connection.execute("INSERT INTO branches VALUES (?, ?, 0)", (default_branch, first.id))
         database.close()
 
@@ -86,7 +88,7 @@ class Catalog:
         """Every repository, by name."""
         return [repository for _, repository in sorted(self._open.items())]
 
-    def create(self, name: str, namespace: str, default_branch: str) -> Repository:
+    def create(self, name: str, namespace: str, default_branch: str, committer: str = history.COMMITTER) -> Repository:
         """Create a repository; 409 if the name is in use. It appears whole or not at all."""
         check_repository(name)
         check_namespace(namespace)
@@ -96,7 +98,7 @@ class Catalog:
                 raise taken("repository", name)
             draft = self._unfinished / uuid.uuid4().hex
             draft.mkdir()
-            Repository.initialise(draft, name, namespace, default_branch)
+            Repository.initialise(draft, name, namespace, default_branch, committer)
             sync_folder(draft)
             final = self._folder / name
             draft.rename(final)

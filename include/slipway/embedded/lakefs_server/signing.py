@@ -1,4 +1,4 @@
-"""Who may ask: the access key pair, and signatures on URLs and staging addresses."""
+"""Who may ask: the users of the credentials file, and signatures on URLs and staging addresses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Annotated
 
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+
+from slipway.embedded.lakefs_server.history import COMMITTER as ADMIN
+from slipway.embedded.lakefs_server.users import User
 from slipway.errors import ConfigurationError
 
 _GROUP_AND_OTHERS = 0o077
@@ -18,40 +23,62 @@ _GROUP_AND_OTHERS = 0o077
 
 @dataclass(frozen=True)
 class Credentials:
-    """The one access key pair."""
+    """The first access key pair, which is an admin's, and the other users."""
 
     access_key: str
     secret_key: str = field(repr=False)
+    users: tuple[User, ...] = ()
 
     @classmethod
     def read(cls, path: Path) -> Credentials:
-        """Read ``lakefs_access_key`` and ``lakefs_secret_key`` from a JSON file only its owner may read.
+        """Read ``lakefs_access_key``, ``lakefs_secret_key`` and perhaps ``users`` from JSON only its owner may read.
 
-        Raises ConfigurationError if others may read it or a key is missing.
+        ``users`` is a list of objects with ``id``, ``access_key``, ``secret_key``, ``role`` (``admin``, ``read`` or
+        ``write``) and, for ``write``, ``repository`` and ``branch``. Raises ConfigurationError if others may read the
+        file, a key is missing or two users share an id or an access key.
         """
         try:
             mode = path.stat().st_mode
-            values = json.loads(path.read_text())
-            access_key, secret_key = values["lakefs_access_key"], values["lakefs_secret_key"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigurationError(
-                f"expected {path} to be JSON with lakefs_access_key and lakefs_secret_key: {error}"
-            ) from error
+            found = _CredentialsFile.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ConfigurationError(f"expected {path} to be JSON with access keys: {error}") from error
+        except ValidationError as error:
+            # the error's own text would repeat the secrets it was given
+            wrong = [f"{'.'.join(map(str, one['loc'])) or 'its top'}: {one['msg']}" for one in error.errors()]
+            raise ConfigurationError(f"expected JSON with access keys in {path}: {'; '.join(wrong)}") from None
         if mode & _GROUP_AND_OTHERS:
             raise ConfigurationError(f"{path} can be read by others; run chmod 600 on it")
-        if not (isinstance(access_key, str) and isinstance(secret_key, str) and access_key and secret_key):
-            raise ConfigurationError(f"expected non-empty lakefs_access_key and lakefs_secret_key in {path}")
-        return cls(access_key, secret_key)
+        credentials = cls(found.lakefs_access_key, found.lakefs_secret_key.get_secret_value(), tuple(found.users))
+        everyone = credentials.everyone()
+        for names in ([user.id for user in everyone], [user.access_key for user in everyone]):
+            if len(set(names)) < len(names):
+                raise ConfigurationError(f"expected every id and access key in {path} once, got {names}")
+        return credentials
 
-    def accept(self, header: str) -> bool:
-        """Whether an ``Authorization`` header carries this pair; takes as long for any wrong pair."""
+    def everyone(self) -> tuple[User, ...]:
+        """The admin of the first key pair, then the others."""
+        first = User(id=ADMIN, access_key=self.access_key, secret_key=SecretStr(self.secret_key), role="admin")
+        return (first, *self.users)
+
+    def user(self, header: str) -> User | None:
+        """Whose key pair an ``Authorization`` header carries; takes as long for any wrong pair."""
         scheme, _, value = header.partition(" ")
         try:
-            given = base64.b64decode(value.strip(), validate=True)
+            given = _digest(base64.b64decode(value.strip(), validate=True))
         except (binascii.Error, ValueError):
-            return False
-        expected = f"{self.access_key}:{self.secret_key}".encode()
-        return scheme.lower() == "basic" and hmac.compare_digest(_digest(given), _digest(expected))
+            return None
+        found = [user for user in self.everyone() if hmac.compare_digest(given, _digest(user.header))]
+        return found[0] if found and scheme.lower() == "basic" else None
+
+    def named(self, name: str) -> User | None:
+        """The user of that id."""
+        return next((user for user in self.everyone() if user.id == name), None)
+
+
+class _CredentialsFile(BaseModel):
+    lakefs_access_key: Annotated[str, Field(min_length=1)]
+    lakefs_secret_key: Annotated[SecretStr, Field(min_length=1)]
+    users: list[User] = []
 
 
 def _digest(value: bytes) -> bytes:

@@ -6,8 +6,8 @@ import heapq
 import json
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import groupby
 
@@ -115,6 +115,19 @@ def put(
             return view.stat(path)
         _stage(connection, branch, stat.path, identity, stat.mtime)
         return stat
+
+
+def set_metadata(repository: Repository, branch: str, path: bytes, metadata: Mapping[str, str]) -> None:
+    """Replace an object's user metadata; 403 on a protected branch, 404 without the branch or the object."""
+    with repository.database.writing() as connection:
+        require_writable(connection, branch)
+        view = View.of(repository, connection, branch)
+        found = view.stat(path)
+        identity = replace(found.entry, metadata=metadata).encode()
+        if view.trees.identity(view.tree, path) == identity:
+            connection.execute(_DELETE_STAGED + " AND path = ?", (branch, path))
+        else:
+            _stage(connection, branch, path, identity, found.mtime)
 
 
 def _require_absent(view: View, path: bytes) -> None:

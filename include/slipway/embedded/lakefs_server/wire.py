@@ -12,10 +12,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from slipway.embedded.lakefs_server.gate import Gate
 from slipway.embedded.lakefs_server.names import check_path
-from slipway.embedded.lakefs_server.refusal import RefusalError, invalid
+from slipway.embedded.lakefs_server.refusal import RefusalError, denied, invalid, unauthenticated
 from slipway.embedded.lakefs_server.repository import Catalog, Repository
 from slipway.embedded.lakefs_server.signing import Credentials, Signer
+from slipway.embedded.lakefs_server.users import User
 
 _MAX_JSON_BYTES = 8 * 2**20
 _DEFAULT_AMOUNT = 100
@@ -33,6 +35,7 @@ class Server:
     catalog: Catalog
     credentials: Credentials
     signer: Signer
+    gate: Gate
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ class Call:
     server: Server
     request: Request
     data: Any = None
+    user: User | None = None
+
+    @property
+    def user_id(self) -> str:
+        """Who asks; 401 where a URL's signature stands for the user."""
+        if self.user is None:
+            raise unauthenticated()
+        return self.user.id
 
     @property
     def repository(self) -> Repository:
@@ -116,22 +127,34 @@ def common_prefix(path: bytes, prefix: bytes, delimiter: bytes) -> bytes | None:
     return None if end < 0 else path[: end + len(delimiter)]
 
 
-def answer(handler: Callable[[Call], Response]) -> Endpoint:
-    """Make an endpoint of a blocking function: authenticated, its JSON body read, run on a thread."""
+def answer(handler: Callable[[Call], Response], *, writes: str | None = None) -> Endpoint:
+    """Make an endpoint of a blocking function: admitted, its JSON body read, run on a thread.
+
+    ``writes`` is the path parameter that names the one branch it changes. Without it everyone may GET, and only an
+    admin may do anything else.
+    """
 
     async def endpoint(request: Request) -> Response:
-        call = Call(request.app.state.server, request)
-        authenticate(call)
+        call = admit(request, writes)
         data = await _read_json(request) if request.method in ("POST", "PUT") else None
-        return await run_in_threadpool(handler, Call(call.server, request, data))
+        return await run_in_threadpool(handler, Call(call.server, request, data, call.user))
 
     return endpoint
 
 
-def authenticate(call: Call) -> None:
-    """401 unless the request carries the access key pair."""
-    if not call.server.credentials.accept(call.request.headers.get("authorization", "")):
-        raise RefusalError(401, "error authenticating request")
+def admit(request: Request, writes: str | None) -> Call:
+    """The request of a user who may do this: 401 without a known key pair, 403 without the right."""
+    server: Server = request.app.state.server
+    user = server.credentials.user(request.headers.get("authorization", ""))
+    if user is None:
+        raise unauthenticated()
+    if writes is not None or request.method not in ("GET", "HEAD"):
+        place = request.path_params
+        branch = None if writes is None else place[writes]
+        if not user.may_write(place.get("repository"), branch):
+            what = f"branch {branch}" if branch else "this"
+            raise denied(f"insufficient permissions: {user.id} has the role {user.role} and may not change {what}")
+    return Call(server, request, user=user)
 
 
 async def _read_json(request: Request) -> Any:

@@ -20,10 +20,10 @@ def basic(text: bytes) -> str:
 
 
 def test_only_the_pair_itself_is_accepted() -> None:
-    assert CREDENTIALS.accept(basic(b"key:secret"))
+    assert CREDENTIALS.user(basic(b"key:secret")) == CREDENTIALS.everyone()[0]
     wrong = ["", "Basic", basic(b""), basic(b"key"), basic(b"key:"), basic(b"key:secret "), basic(b"\xff"), "Basic é"]
-    assert not any(CREDENTIALS.accept(header) for header in wrong)
-    assert not CREDENTIALS.accept(basic(b"key:secret").replace("Basic", "Bearer"))
+    assert not any(CREDENTIALS.user(header) for header in wrong)
+    assert not CREDENTIALS.user(basic(b"key:secret").replace("Basic", "Bearer"))
 
 
 def test_credentials_others_can_read_are_refused(tmp_path: Path) -> None:
@@ -59,3 +59,53 @@ def test_a_signature_is_good_for_its_purpose_parts_and_time_only() -> None:
     assert not Signer(Credentials("key", "other")).accepts(signature, "upload", soon, "repo", "path")
     past = int(time.time()) - 1
     assert not signer.accepts(signer.sign("upload", past, "repo"), "upload", past, "repo")
+
+
+READER = {"id": "reader", "access_key": "r", "secret_key": "hidden-1", "role": "read"}
+WRITER = {**READER, "id": "writer", "access_key": "w", "role": "write", "repository": "repo", "branch": "run"}
+
+
+def credentials(tmp_path: Path, *users: dict[str, str]) -> Credentials:
+    path = tmp_path / "secrets.json"
+    path.write_text(json.dumps({"lakefs_access_key": "key", "lakefs_secret_key": "secret", "users": users}))
+    path.chmod(0o600)
+    return Credentials.read(path)
+
+
+def test_each_key_pair_is_its_own_users(tmp_path: Path) -> None:
+    found = credentials(tmp_path, READER, WRITER)
+    pairs = {b"key:secret": "admin", b"r:hidden-1": "reader", b"w:hidden-1": "writer"}
+    for pair, name in pairs.items():
+        user = found.user(basic(pair))
+        assert user is not None
+        assert user.id == name
+    assert found.user(basic(b"key:hidden-1")) is None
+    assert "hidden-1" not in repr(found)
+
+
+def test_a_writer_writes_one_branch_a_reader_none_and_an_admin_all(tmp_path: Path) -> None:
+    admin, reader, writer = credentials(tmp_path, READER, WRITER).everyone()
+    places = [("repo", "run"), ("repo", "main"), ("other", "run"), ("repo", None), (None, None)]
+    assert [admin.may_write(*place) for place in places] == [True] * 5
+    assert [reader.may_write(*place) for place in places] == [False] * 5
+    assert [writer.may_write(*place) for place in places] == [True, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {**READER, "role": "owner"},
+        {**READER, "id": "admin"},
+        {**READER, "access_key": "key"},
+        {**READER, "access_key": "with:colon"},
+        {**READER, "secret_key": ""},
+        {**READER, "branch": "run"},
+        {**READER, "role": "write"},
+        {**READER, "unknown": "field"},
+        {"id": "reader", "role": "read", "secret_key": "hidden-1"},
+    ],
+)
+def test_users_that_do_not_make_sense_are_refused_without_showing_secrets(tmp_path: Path, user: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        credentials(tmp_path, user)
+    assert "hidden-1" not in str(refused.value)
