@@ -31,7 +31,11 @@ def lakefs_environment(lake_connection: LakeConnection) -> Iterator[dict[str, st
     """What Spark's Python workers inherit: where the package is, and the lake's credentials."""
     environment = {
         "PYTHONPATH": str(INCLUDE),
-        "PYSPARK_PYTHON": sys.executable,
+        # The launcher of `make up`: workers are forked with their imports done (docs/adr/0002).
+        "PYSPARK_PYTHON": str(INCLUDE / "slipway" / "lake" / "spark-python"),
+        "SLIPWAY_PYTHON": sys.executable,
+        "OPENBLAS_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
         "LAKECTL_SERVER_ENDPOINT_URL": lake_connection.endpoint,
         "LAKECTL_CREDENTIALS_ACCESS_KEY_ID": lake_connection.access_key,
         "LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY": lake_connection.secret_key,

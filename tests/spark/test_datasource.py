@@ -6,6 +6,8 @@ import datetime as dt
 import io
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -65,6 +67,15 @@ def put_table(lake: Lake, uri: str, table: pa.Table) -> None:
 
 def paths(lake: Lake, uri: str) -> list[str]:
     return [found.path for found in lake.list(LakeUri.parse(uri))]
+
+
+@contextmanager
+def configured(spark: SparkSession, name: str, value: str) -> Iterator[None]:
+    spark.conf.set(name, value)
+    try:
+        yield
+    finally:
+        spark.conf.unset(name)
 
 
 def failure(action: object) -> errors.SlipwayError | None:
@@ -284,3 +295,91 @@ def test_spark_connect_writes_and_reads(lake: Lake, repository: str, lakefs_envi
         "connect/date=2013-01-01/part-00000.parquet",
         "connect/date=2013-01-01/part-00001.parquet",
     ]
+
+
+FILTER_PUSHDOWN = "spark.sql.python.filterPushdown.enabled"
+
+
+@pytest.fixture
+def days(lake: Lake, repository: str) -> str:
+    """Three partitions, the last two unreadable: a read that touches one of those fails."""
+    whole = parquet_format.to_bytes(pa.table({"delay": [1.0, 2.0]}))
+    for day, body in (("2013-01-01", whole), ("2013-01-02", whole[:-9]), ("2013-02-01", whole[:-9])):
+        lake.put(LakeUri(repository, "run", f"t/date={day}/part-00000.parquet"), body)
+    lake.commit(repository, "run", "t", {})
+    return f"lakefs://{repository}/run/t"
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "date = '2013-01-01'",
+        "date < '2013-01-02'",
+        "date in ('2013-01-01', '2012-12-31')",
+        "not date >= '2013-01-02'",
+        "date like '2013-01-01%' and delay > 0",
+    ],
+)
+def test_a_filter_on_a_partition_column_leaves_the_other_partitions_unread(
+    spark: SparkSession, days: str, condition: str
+) -> None:
+    with configured(spark, FILTER_PUSHDOWN, "true"):
+        assert read(spark, days).where(condition).count() == 2
+        assert read(spark, days).where(condition).rdd.getNumPartitions() == 1
+
+
+def test_a_filter_no_partition_can_match_reads_nothing(spark: SparkSession, days: str) -> None:
+    with configured(spark, FILTER_PUSHDOWN, "true"):
+        assert read(spark, days).where("date > '2014'").count() == 0
+
+
+def test_filters_give_the_same_rows_whether_spark_pushes_them_or_not(
+    spark: SparkSession, lake: Lake, repository: str
+) -> None:
+    uri = f"lakefs://{repository}/run/t"
+    for day in ("2013-01-01", "2013-01-02", "__HIVE_DEFAULT_PARTITION__"):
+        put_table(lake, f"{uri}/date={day}/a.parquet", pa.table({"a": [1, 2, None]}))
+    lake.commit(repository, "run", "t", {})
+    conditions = ("date <=> null", "date <> '2013-01-01'", "a > 1 or date is null", "a = 1 and date >= '2013-01-02'")
+    for condition in conditions:
+        found = []
+        for pushed in ("false", "true"):
+            with configured(spark, FILTER_PUSHDOWN, pushed):
+                found.append(sorted(map(str, read(spark, uri).where(condition).collect())))
+        assert found[0] == found[1]
+        assert found[0]
+
+
+def test_a_partition_column_of_a_given_type_prunes_as_that_type(spark: SparkSession, days: str) -> None:
+    with configured(spark, FILTER_PUSHDOWN, "true"):
+        frame = spark.read.format("lakefs").schema("delay double, date date").load(days)
+        assert frame.where("date = date'2013-01-01'").count() == 2
+
+
+def test_named_columns_alone_are_read_in_their_order(spark: SparkSession, lake: Lake, repository: str) -> None:
+    uri = f"lakefs://{repository}/run/t"
+    put_table(lake, f"{uri}/date=1/a.parquet", pa.table({"a": [1], "b": ["x"], "c": [1.5]}))
+    lake.commit(repository, "run", "t", {})
+    assert [tuple(row) for row in read(spark, uri, columns="date, c").collect()] == [("1", 1.5)]
+    for wrong in ("a,absent", "a,a", ""):
+        found = failure(lambda wrong=wrong: read(spark, uri, columns=wrong))
+        assert isinstance(found, errors.ConfigurationError)
+
+
+def test_a_large_file_is_split_between_row_groups_without_losing_a_row(
+    spark: SparkSession, lake: Lake, repository: str
+) -> None:
+    uri = f"lakefs://{repository}/run/numbers"
+    rows = 2 * parquet_format.ROW_GROUP_ROWS + 17
+    write(numbers(spark, rows, 1), uri)
+    lake.commit(repository, "run", "numbers", {})
+    assert read(spark, uri).rdd.getNumPartitions() == 1
+    split = read(spark, uri, split_bytes="1000")
+    assert split.rdd.getNumPartitions() == 3
+    assert split.agg(F.count("id"), F.sum("id"), F.countDistinct("text")).first() == (
+        rows,
+        rows * (rows - 1) // 2,
+        rows,
+    )
+    found = failure(lambda: read(spark, uri, split_bytes="0").count())
+    assert isinstance(found, errors.ConfigurationError)

@@ -22,6 +22,8 @@ _CONFIGURATION: Mapping[str, str] = {
     "spark.sql.shuffle.partitions": "2",
     "spark.sql.catalogImplementation": "in-memory",
     "spark.sql.session.timeZone": "UTC",
+    # The lakefs data source then leaves out the partitions that a query's filters rule out.
+    "spark.sql.python.filterPushdown.enabled": "true",
     "spark.connect.grpc.binding.address": "127.0.0.1",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",

@@ -6,7 +6,7 @@ Folders named ``key=value`` are partition columns, as in Hive: ``raw/flights/dat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 from slipway.errors import DataError
@@ -44,6 +44,18 @@ def partition_columns(values: Mapping[str, Mapping[str, str | None]]) -> tuple[s
                 f"{path} has {tuple(found)}; read one dataset at a time"
             )
     return columns or ()
+
+
+def runs(sizes: Sequence[int], target: int) -> Iterator[tuple[int, int]]:
+    """Consecutive items as (first, end) such that each run but the last just reaches ``target`` in sum."""
+    first, held = 0, 0
+    for number, size in enumerate(sizes, start=1):
+        held += size
+        if held >= target:
+            yield first, number
+            first, held = number, 0
+    if first < len(sizes):
+        yield first, len(sizes)
 
 
 def part_name(number: int) -> str:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import BinaryIO
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from slipway.errors import UnreadableDataError
@@ -19,13 +21,13 @@ from slipway.errors import UnreadableDataError
 ROW_GROUP_ROWS = 262_144
 FOOTER_GUESS = 65_536
 """Bytes read from an object's end for its schema; enough for some hundred columns."""
+_SAMPLE_ROWS = 16_384
 _MAGIC = b"PAR1"
 _OPTIONS = {
     "version": "2.6",
     "data_page_version": "1.0",
     "compression": "zstd",
     "compression_level": 1,
-    "use_dictionary": True,
     "write_statistics": True,
     "write_page_checksum": True,
     "store_schema": True,
@@ -35,8 +37,10 @@ _OPTIONS = {
 def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: BinaryIO) -> int:
     """Write the batches as one Parquet file of ``schema``; returns the number of rows."""
     rows = 0
-    with pq.ParquetWriter(sink, schema, **_OPTIONS) as writer:
-        for table in _regrouped(batches, schema):
+    tables = _regrouped(batches, schema)
+    first = next(tables, schema.empty_table())
+    with pq.ParquetWriter(sink, schema, use_dictionary=_dictionaries(first), **_OPTIONS) as writer:
+        for table in chain([first] if first.num_rows else [], tables):
             writer.write_table(table, row_group_size=ROW_GROUP_ROWS)
             rows += table.num_rows
     return rows
@@ -64,18 +68,31 @@ def schema_of(tail: bytes, name: str) -> pa.Schema:
     return opened(pa.BufferReader(tail), name).schema_arrow
 
 
+def row_group_bytes(tail: bytes, name: str) -> list[int]:
+    """The size in bytes of each row group as stored, from a file's last bytes, which must hold its whole footer."""
+    metadata = opened(pa.BufferReader(tail), name).metadata
+    groups = (metadata.row_group(number) for number in range(metadata.num_row_groups))
+    return [sum(group.column(at).total_compressed_size for at in range(group.num_columns)) for group in groups]
+
+
 def opened(source: BinaryIO | pa.NativeFile, name: str) -> pq.ParquetFile:
     """A Parquet file ready to be read; raises ``UnreadableDataError`` when it is truncated or something else."""
     try:
-        return pq.ParquetFile(source, page_checksum_verification=True)
+        return pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)
     except (pa.ArrowInvalid, OSError) as error:
         raise unreadable(name, error) from error
 
 
-def batches(file: pq.ParquetFile, columns: list[str], rows: int, name: str) -> Iterator[pa.RecordBatch]:
-    """Batches of at most ``rows`` rows of the given columns; raises ``UnreadableDataError`` on damaged pages."""
+def batches(
+    file: pq.ParquetFile, columns: list[str], rows: int, name: str, groups: Iterable[int] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Batches of at most ``rows`` rows of the given columns, all row groups or some, one group in memory at a time.
+
+    Raises ``UnreadableDataError`` on damaged pages.
+    """
     try:
-        yield from file.iter_batches(batch_size=rows, columns=columns, use_threads=False)
+        for group in range(file.num_row_groups) if groups is None else groups:
+            yield from file.iter_batches(batch_size=rows, row_groups=[group], columns=columns, use_threads=False)
     except (pa.ArrowInvalid, OSError) as error:
         raise unreadable(name, error) from error
 
@@ -83,6 +100,17 @@ def batches(file: pq.ParquetFile, columns: list[str], rows: int, name: str) -> I
 def unreadable(name: str, error: Exception) -> UnreadableDataError:
     """The error for a file that pyarrow cannot read."""
     return UnreadableDataError(f"expected {name} to be a whole Parquet file, came {error}; write it again")
+
+
+def _dictionaries(table: pa.Table) -> list[str] | bool:
+    """The columns whose values repeat among a table's first rows; for the others a dictionary costs time and bytes.
+
+    True, which is all columns, where some are nested: their leaves have names of their own.
+    """
+    if any(pa.types.is_nested(field.type) or pa.types.is_dictionary(field.type) for field in table.schema):
+        return True
+    sample = table.slice(0, _SAMPLE_ROWS)
+    return [name for name in sample.column_names if 2 * pc.count_distinct(sample[name]).as_py() <= sample.num_rows]
 
 
 def _regrouped(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.Table]:

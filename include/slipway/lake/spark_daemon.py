@@ -14,6 +14,7 @@ import pandas  # noqa: F401 - loaded for the workers
 import pyarrow.parquet  # noqa: F401 - loaded for the workers
 import pyspark.sql.worker.commit_data_source_write  # noqa: TID253 - a leaf: this is what runs on Spark
 import pyspark.sql.worker.create_data_source  # noqa: TID253 - a leaf: this is what runs on Spark
+import pyspark.sql.worker.data_source_pushdown_filters  # noqa: TID253 - a leaf: this is what runs on Spark
 import pyspark.sql.worker.plan_data_source_read  # noqa: TID253 - a leaf: this is what runs on Spark
 import pyspark.sql.worker.write_into_data_source  # noqa: TID253 - a leaf: this is what runs on Spark
 import pyspark.worker  # noqa: F401, TID253 - loaded for the workers

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from slipway.errors import DataError
-from slipway.lake.layout import data_files, part_name, partition_columns, partition_values
+from slipway.lake.layout import data_files, part_name, partition_columns, partition_values, runs
 from slipway.lake.records import ObjectInfo
 
 
@@ -36,3 +36,9 @@ def test_objects_that_disagree_on_their_partitions_are_not_one_dataset() -> None
 
 def test_part_names_sort_as_their_numbers() -> None:
     assert [part_name(number) for number in (0, 12)] == ["part-00000.parquet", "part-00012.parquet"]
+
+
+def test_runs_cover_every_item_once_and_just_reach_their_target() -> None:
+    assert list(runs([3, 3, 3, 3], 5)) == [(0, 2), (2, 4)]
+    assert list(runs([9, 1, 1], 5)) == [(0, 1), (1, 3)]
+    assert list(runs([], 5)) == []

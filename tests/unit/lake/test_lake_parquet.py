@@ -84,3 +84,13 @@ def test_a_damaged_page_is_unreadable(tmp_path: Path) -> None:
     file = parquet_format.opened(io.BytesIO(bytes(data)), "f.parquet")
     with pytest.raises(UnreadableDataError, match=r"f\.parquet"):
         list(parquet_format.batches(file, SCHEMA.names, 100, "f.parquet"))
+
+
+def test_only_columns_whose_values_repeat_have_dictionaries() -> None:
+    metadata = pq.read_metadata(io.BytesIO(written(table(1000).to_batches())))
+    group = metadata.row_group(0)
+    dictionaries = {group.column(at).path_in_schema: group.column(at).has_dictionary_page for at in range(3)}
+    assert not dictionaries["key"]
+    repeated = pa.table({"key": ["a", "b"] * 500, "tags": [["x"], ["y"]] * 500})
+    group = pq.read_metadata(io.BytesIO(parquet_format.to_bytes(repeated))).row_group(0)
+    assert [group.column(at).has_dictionary_page for at in range(2)] == [True, True]
