@@ -45,7 +45,7 @@ class LakeWriter(DataSourceArrowWriter):  # type: ignore[misc]
         self._connection = connection
         self._uri = uri
         self._schema = schema
-        self._staging = staging
+        self.staging = staging
 
     @classmethod
     def planned(
@@ -66,7 +66,7 @@ class LakeWriter(DataSourceArrowWriter):  # type: ignore[misc]
             body = cast(BinaryIO, spool)
             rows = parquet_format.write(iterator, self._schema, body)
             staged = (
-                self._staging.stage(lake_at(self._connection), self._uri / part_name(number), body) if rows else None
+                self.staging.stage(lake_at(self._connection), self._uri / part_name(number), body) if rows else None
             )
         return StagedPart(staged, rows)
 
@@ -75,17 +75,17 @@ class LakeWriter(DataSourceArrowWriter):  # type: ignore[misc]
         parts = [message.staged for message in messages if isinstance(message, StagedPart) and message.staged]
         if not parts:
             parts = [self._stage_empty(lake)]
-        self._staging.publish(lake, parts)
+        self.staging.publish(lake, parts)
         kept = {staged.uri.path for staged in parts}
         replaced = [found.path for found in lake.list(self._uri) if found.path not in kept]
         lake.delete_many(self._uri.repository, self._uri.ref, replaced)
-        self._staging.discard(lake)
+        self.staging.discard(lake)
 
     def abort(self, messages: Sequence[WriterCommitMessage | None]) -> None:  # noqa: ARG002 - Spark's signature
-        self._staging.discard(lake_at(self._connection))
+        self.staging.discard(lake_at(self._connection))
 
     def _stage_empty(self, lake: Lake) -> Staged:
         with tempfile.SpooledTemporaryFile(max_size=SPOOL_BYTES) as spool:
             body = cast(BinaryIO, spool)
             parquet_format.write([], self._schema, body)
-            return self._staging.stage(lake, self._uri / part_name(0), body)
+            return self.staging.stage(lake, self._uri / part_name(0), body)
