@@ -17,8 +17,10 @@ from pyspark.errors import AnalysisException, PySparkException  # noqa: TID253  
 from pyspark.sql import DataFrame, SparkSession  # noqa: TID253
 
 from slipway.errors import ConfigurationError, ContractError
+from slipway.lake import jvm_files
 from slipway.lake.datasource import LakeFSDataSource
 from slipway.lake.spark_error import slipway_error, spark_gone
+from slipway.lake.uri import LakeUri
 
 Transform = Callable[[Mapping[str, DataFrame], str], DataFrame]
 """(raw tables by name, partition ``YYYY-MM-DD``) -> features; no I/O, Spark's own functions only."""
@@ -49,8 +51,8 @@ def run(
     """
     try:
         spark.dataSource.register(LakeFSDataSource)
-        reader = spark.read.format("lakefs").options(**options)
-        tables = {table: reader.load(f"{source.rstrip('/')}/raw/{table}/date={partition}") for table in inputs}
+        root = LakeUri.parse(source)
+        tables = {table: jvm_files.table(spark, root / f"raw/{table}/date={partition}", options) for table in inputs}
         features = transform(tables, partition)
         features.write.format("lakefs").options(**options).mode("overwrite").save(output)
     except PySparkException as error:
