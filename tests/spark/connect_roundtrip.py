@@ -17,7 +17,12 @@ from slipway.lake.datasource import LakeFSDataSource
 
 def main(repository: str) -> None:
     connection: LakeConnection = connection_from_environment()
-    options = {"spark.ui.enabled": "false", "spark.sql.shuffle.partitions": "1", "spark.sql.session.timeZone": "UTC"}
+    options = {
+        "spark.ui.enabled": "false",
+        "spark.sql.shuffle.partitions": "1",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.python.filterPushdown.enabled": "true",
+    }
     spark = SparkSession.builder.remote("local[1]").config(map=options).getOrCreate()
     spark.dataSource.register(LakeFSDataSource)
     rows = spark.range(0, 1000, numPartitions=2).withColumn("half", F.col("id") / 2)

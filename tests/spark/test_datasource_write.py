@@ -15,12 +15,12 @@ from py4j.protocol import Py4JJavaError
 from pyspark.sql import SparkSession
 
 from slipway.connections import LakeConnection
-from slipway.errors import LakeError, UnavailableError
+from slipway.errors import ConfigurationError, LakeError, UnavailableError
 from slipway.lake import parquet_format
 from slipway.lake.client import Lake
 from slipway.lake.datasource_write import LakeWriter, StagedPart
 from slipway.lake.read_plan import plan_read
-from slipway.lake.staging import STAGING_PREFIX, Staged, Staging
+from slipway.lake.staging import STAGING_PREFIX, BranchStaging, PresignedStaging, Staged, Staging, choose_staging
 from slipway.lake.uri import LakeUri
 
 MODES = ("presigned", "simple")
@@ -130,3 +130,27 @@ def test_a_worker_that_is_killed_leaves_the_branch_as_it_was(
         frame.write.format("lakefs").option("access_mode", mode).mode("overwrite").save(str(numbers))
     assert lake.list(numbers) == []
     assert lake.branches(numbers.repository) == ["main", "run"]
+
+
+@pytest.mark.parametrize(("offered", "expected"), [(True, PresignedStaging), (False, BranchStaging)])
+def test_uploads_are_signed_where_the_server_offers_it_and_go_through_the_api_elsewhere(
+    lake: Lake, numbers: LakeUri, monkeypatch: pytest.MonkeyPatch, offered: bool, expected: type
+) -> None:
+    api = lake.session.sdk.config_api
+    said = api.get_config()
+    assert said.storage_config is not None
+    storage = said.storage_config.copy(update={"pre_sign_support": offered})
+    monkeypatch.setattr(api, "get_config", lambda **_: said.copy(update={"storage_config": storage}))
+    staging = choose_staging(lake, numbers, "job", None)
+    assert type(staging) is expected
+    staged = staging.stage(lake, numbers / "part-00000.parquet", io.BytesIO(b"rows"))
+    assert lake.list(numbers) == []
+    staging.publish(lake, [staged])
+    staging.discard(lake)
+    assert lake.get(numbers / "part-00000.parquet") == b"rows"
+    assert lake.branches(numbers.repository) == ["main", "run"]
+
+
+def test_an_unknown_access_mode_is_refused_by_name(lake: Lake, numbers: LakeUri) -> None:
+    with pytest.raises(ConfigurationError, match="'other'"):
+        choose_staging(lake, numbers, "job", "other")

@@ -3,7 +3,11 @@
 Every non-empty Spark partition becomes ``part-<partition>.parquet`` of deterministic bytes
 (``slipway.lake.parquet_format``), so a job that makes the same rows again changes nothing. The driver's ``commit``
 links the files and removes every other object under the prefix; ``abort`` leaves the branch as it was. A job without
-rows writes one empty file that has the schema. Nothing is committed to the branch here: that is publishing.
+rows writes one empty file that has the schema.
+
+Nothing is committed to the branch here: that is publishing, and it is what replaces a partition in one step. Until
+then readers of the branch are refused and readers of a commit see the partition as it was, so a driver that dies
+between two links shows nobody a mixture, and the next run of the job puts it right.
 """
 
 from __future__ import annotations
