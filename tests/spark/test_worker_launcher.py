@@ -46,3 +46,15 @@ def test_the_daemon_it_starts_has_the_data_source_loaded_and_speaks_sparks_proto
         daemon.stdin.close()
         daemon.kill()
         daemon.wait()
+
+
+def test_what_is_loaded_is_frozen_before_workers_fork():
+    script = (
+        "import gc, runpy\n"
+        "run = runpy.run_module\n"
+        "runpy.run_module = lambda name, **_: print(name, gc.get_freeze_count())\n"
+        "run('slipway.lake.spark_daemon', run_name='__main__')\n"
+    )
+    name, frozen = launched("-c", script).split()
+    assert name == "pyspark.daemon"
+    assert int(frozen) > 100_000
