@@ -8,7 +8,7 @@ REQUIREMENTS := requirements.txt requirements-dev.txt requirements.lock $(wildca
 export PYTHONPATH := include
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e bench-lake check lock audit clean
+.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e bench-lake bench-spark-io check lock audit clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -72,6 +72,9 @@ test: setup chromium ## Every test
 
 bench-lake: setup ## What the lake costs at 1,000 and at 1,000,000 objects: var/bench/lake.json
 	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.lake
+
+bench-spark-io: setup ## The lakefs data source against Spark's own Parquet, 5,000,000 rows: var/bench/spark-io.json
+	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.spark_io
 
 lock: setup ## Write requirements.lock from what is installed
 	@$(BIN)/pip freeze --exclude-editable | sed -E 's/^torch==([0-9.]+).*/torch==\1/' | grep -viE '^(pip|setuptools|wheel)==' > requirements.lock
