@@ -14,6 +14,7 @@ from slipway.lake import publish as publishing
 from slipway.lake.records import ObjectInfo
 from slipway.lake.uri import LakeUri
 from slipway.quality.report import Verdict
+from tests.simulators.death import Death, retried
 
 ALL_PASSED = (Verdict("everything", "pass", ""),)
 
@@ -279,6 +280,18 @@ def test_publishing_goes_on_after_a_kill_between_commit_and_merge(lake: Any, rep
     head = lake.commit(repository, "one", "one", {})
     merged = publish(lake, repository, "one", "one", {})
     assert lake.commit_info(repository, merged).parents[1] == head
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_publishing_killed_before_any_step_ends_in_one_commit_and_one_merge(
+    lake: Any, repository: str, at: int
+) -> None:
+    branch_with(lake, repository, "one", {"a": b"1"})
+    death = Death(at)
+    merged = retried(publish, death.watch(lake, "commit", "merge"), repository, "one", "one", {})
+    assert death.happened == (at < 2)
+    history = lake.log(repository, "main", 100)
+    assert [len(commit.parents) for commit in history] == [2, 1, 0] and history[0].id == merged
 
 
 def test_publishing_a_branch_that_changes_nothing_is_success(lake: Any, repository: str) -> None:
