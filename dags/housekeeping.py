@@ -3,17 +3,30 @@
 
 **refresh_channel** signs the release channel's metadata again before it expires. Its timestamp is good for 7 days;
 devices refuse older metadata, so that nobody can hold an update back from them unnoticed.
+
+**sweep_branches** deletes run branches that were not published and have not changed for the pipeline's
+`keep_run_branches_days`; its log says what went, what stays, and why. A branch that a registered model version or a
+tag needs stays, and so does every branch of a line that has a run under way. Switch *Dry run* on in the form to see
+what would go.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, Param, get_current_context, task
 
+from slipway.pipeline.load import find_pipeline, readable_pipelines
 from slipway.release.channel import Channel
+from slipway.settings import settings
+from slipway.stages import housekeeping
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
+from slipway_airflow.lines import lines_under_way
+
+PARAMS = {
+    "dry_run": Param(False, type="boolean", title="Dry run", description="Only say which branches would be deleted."),
+}
 
 
 @task
@@ -25,15 +38,33 @@ def refresh_channel() -> bool:
     return channel.refresh_timestamp()
 
 
+@task
+@fail_fast
+def sweep_branches(name: str) -> list[str]:
+    """Delete the pipeline's run branches whose keep time is over; returns their names."""
+    context = get_current_context()
+    fates = housekeeping.sweep_branches(
+        connections.lake(),
+        connections.mlflow(),
+        find_pipeline(settings().pipelines, name),
+        now=dt.datetime.now(dt.UTC).timestamp(),
+        running=lambda: lines_under_way(context, name),
+        dry_run=bool(context["params"]["dry_run"]),
+    )
+    return [fate.branch for fate in fates if fate.goes]
+
+
 with DAG(
     dag_id="slipway.housekeeping",
     dag_display_name="Slipway: housekeeping",
     doc_md=__doc__,
-    schedule="@daily",
+    # Not at midnight: then the ingest lines are under way.
+    schedule="30 3 * * *",
     start_date=dt.datetime(2026, 1, 1, tzinfo=dt.UTC),
     catchup=False,
     max_active_runs=1,
     is_paused_upon_creation=False,
+    params=PARAMS,
     default_args={
         "owner": "slipway",
         "retries": 3,
@@ -43,3 +74,5 @@ with DAG(
     tags=["slipway", "housekeeping"],
 ):
     refresh_channel()
+    for _name in readable_pipelines(settings().pipelines):
+        sweep_branches.override(task_id=f"sweep_branches_{_name}")(_name)

@@ -11,6 +11,7 @@ Runs daily for the day before. Trigger by hand with a partition, or backfill man
 `airflow backfill create --dag-id <pipeline>.ingest --from-date 2013-02-01 --to-date 2013-02-14`.
 
 When a check fails, `main` is unchanged and the run branch stays with the report; the task's error names both.
+**land** and **publish** have a button for each report, *Quality report: <dataset>*, also when they failed.
 """
 
 from __future__ import annotations
@@ -25,12 +26,13 @@ from slipway.pipeline.load import find_pipeline, readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.ingest import land, publish_features
-from slipway.stages.landing import Landing
+from slipway.stages.landing import STAGE, Landing
 from slipway.stages.spark import make_features
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
 from slipway_airflow.partition import partition_of
 from slipway_airflow.provenance import run_of
+from slipway_airflow.report_link import link_reports, remember_reports
 
 PARAMS = {
     "partition": Param(
@@ -56,6 +58,7 @@ def land_raw(name: str) -> dict[str, Any]:
         partition_of(context),
         root=settings().root,
         force=bool(context["params"]["force"]),
+        reported=remember_reports(context),
     )
     return asdict(landing)
 
@@ -94,6 +97,7 @@ def ingest_line(pipeline: Pipeline) -> DAG:
             Landing(**landing),
             run_of(context),
             root=settings().root,
+            reported=remember_reports(context),
         )
         event = context["outlet_events"][published]
         event.extra = {"commit": commit, "fingerprint": landing["fingerprint"]}
@@ -117,7 +121,10 @@ def ingest_line(pipeline: Pipeline) -> DAG:
         },
         tags=["slipway", pipeline.name, "ingest"],
     ) as dag:
-        publish(features(pipeline.name, land_raw(pipeline.name)))
+        landing = land_raw(pipeline.name)
+        published_commit = publish(features(pipeline.name, landing))
+        link_reports(landing, *pipeline.raw)
+        link_reports(published_commit, STAGE)
     return dag
 
 

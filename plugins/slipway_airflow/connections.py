@@ -46,7 +46,7 @@ def lake_server() -> LakeConnection:
 
 @functools.cache
 def lake() -> Lake:
-    """The lake on it."""
+    """The lake on it, opened once per process."""
     return Lake(lake_server())
 
 

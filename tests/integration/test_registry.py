@@ -114,6 +114,15 @@ def versions(connection, name):
     return connect(connection).search_model_versions(f"name = '{name}'")
 
 
+def test_versions_are_found_by_the_value_of_a_tag_the_oldest_first(mlflow_server):
+    for character, commit in (("1", "c0ffee"), ("2", "facade"), ("3", "c0ffee")):
+        registry.register(mlflow_server, registration("by_tag", character, tags={"slipway.model_commit": commit}))
+    registry.register(mlflow_server, registration("by_tag_other", "4", tags={"slipway.model_commit": "decade"}))
+    assert registry.versions_by_tag(mlflow_server, "by_tag", "slipway.model_commit") == {"c0ffee": "1", "facade": "2"}
+    assert registry.versions_by_tag(mlflow_server, "by_tag", "absent") == {}
+    assert registry.versions_by_tag(mlflow_server, "never_registered", "slipway.model_commit") == {}
+
+
 def test_a_registered_model_is_found_tagged_and_the_challenger(mlflow_server):
     version = registry.register(mlflow_server, registration("found", "a"))
     assert version == "1"

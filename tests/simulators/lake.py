@@ -37,6 +37,7 @@ Tree = dict[str, Entry]
 class Branch:
     head: str
     staged: dict[str, Entry | None] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -93,7 +94,9 @@ class LakeSimulator:
 
     def put(self, uri: LakeUri, data: bytes, content_type: str = "application/octet-stream") -> None:
         with self._reached():
-            self._writable(uri.repository, uri.ref).staged[uri.path] = Entry(data, content_type)
+            branch = self._writable(uri.repository, uri.ref)
+            branch.staged[uri.path] = Entry(data, content_type)
+            branch.written[uri.path] = next(self._clock)
 
     def get(self, uri: LakeUri) -> bytes:
         with self._reached():
@@ -141,6 +144,12 @@ class LakeSimulator:
             paths = (path for path in base.keys() | theirs.keys() if path.startswith(prefix))
             return any(theirs.get(path) not in (base.get(path), ours.get(path)) for path in paths)
 
+    def last_write(self, repository: str, branch: str) -> int | None:
+        with self._reached():
+            changed = self.uncommitted(repository, branch)
+            found = self._repository(repository).branches[branch]
+            return max((found.written[path] for path in changed if found.staged.get(path)), default=None)
+
     def commit(self, repository: str, branch: str, message: str, metadata: Mapping[str, str]) -> str:
         with self._reached():
             repo = self._repository(repository)
@@ -177,10 +186,22 @@ class LakeSimulator:
             if named != commit:
                 raise LakeConflictError(tag_message(repository, name, commit, named))
 
+    def tags(self, repository: str) -> dict[str, str]:
+        with self._reached():
+            return dict(sorted(self._repository(repository).tags.items()))
+
     def commit_info(self, repository: str, ref: str) -> CommitInfo:
         with self._reached():
             repo = self._repository(repository)
             return repo.commits[self._resolve(repo, ref)]
+
+    def changed(self, repository: str, base: str, ref: str) -> tuple[str, ...]:
+        with self._reached():
+            repo = self._repository(repository)
+            head = self._resolve(repo, ref)
+            before, after = repo.trees[self._base(repo, head, self._resolve(repo, base))], repo.trees[head]
+            paths = (path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+            return tuple(sorted(paths, key=str.encode))
 
     def log(self, repository: str, ref: str, limit: int) -> tuple[CommitInfo, ...]:
         with self._reached():

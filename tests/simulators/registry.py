@@ -67,6 +67,11 @@ class RegistrySimulator:
         with self._reached():
             return dict(self._version(name, version).tags)
 
+    def versions_by_tag(self, connection: MlflowConnection, name: str, tag: str) -> dict[str, str]:
+        with self._reached():
+            numbered = reversed(list(enumerate(self._of(name), start=1)))
+            return {version.tags[tag]: str(number) for number, version in numbered if tag in version.tags}
+
     def download(
         self, connection: MlflowConnection, name: str, version: str, paths: Collection[str] | None = None
     ) -> dict[str, bytes]:

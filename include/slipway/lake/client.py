@@ -11,7 +11,8 @@ Raises, in every method, ``UnavailableError`` when the server stays unreachable 
 from __future__ import annotations
 
 import http
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from itertools import islice
 from typing import Any
@@ -153,16 +154,19 @@ class Lake:
 
     def changed_since(self, repository: str, parted: str, ref: str, prefix: str) -> bool:
         """Whether ``ref`` changed something under ``prefix`` since ``parted`` parted from it that ``parted`` lacks."""
-        listing = self.session.pages(
-            f"comparing {ref} of {repository} with {parted}",
-            self._sdk.refs_api.diff_refs,
-            repository,
-            parted,
-            ref,
-            type="three_dot",
-            prefix=prefix,
-        )
-        return any(True for _ in listing)
+        return any(True for _ in self._changes(repository, parted, ref, prefix))
+
+    def last_write(self, repository: str, branch: str) -> int | None:
+        """When a branch was last written to since its last commit, in unix seconds; ``None``: nothing is uncommitted.
+
+        Looks at the first ``PAGE`` uncommitted paths; a deletion has no time of its own.
+        """
+        times = []
+        for path in self.uncommitted(repository, branch):
+            doing = f"looking up {path} on {branch} of {repository}"
+            with suppress(LakeNotFoundError):
+                times.append(int(self._call(doing, self._sdk.objects_api.stat_object, repository, branch, path).mtime))
+        return max(times, default=None)
 
     def commit(self, repository: str, branch: str, message: str, metadata: Mapping[str, str]) -> str:
         """Commit what is uncommitted on a branch; returns the commit id, of its head when nothing was uncommitted."""
@@ -201,6 +205,11 @@ class Lake:
             if named != commit:
                 raise LakeConflictError(tag_message(repository, name, commit, named)) from conflict
 
+    def tags(self, repository: str) -> dict[str, str]:
+        """Every tag and the id of the commit it names."""
+        listing = self.session.pages(f"listing tags of {repository}", self._sdk.tags_api.list_tags, repository)
+        return {tag.id: tag.commit_id for tag in listing}
+
     def commit_info(self, repository: str, ref: str) -> CommitInfo:
         """The commit a reference names."""
         doing = f"resolving {ref} of {repository}"
@@ -213,6 +222,15 @@ class Lake:
         )
         return tuple(_commit_info(commit) for commit in islice(listing, limit))
 
+    def changed(self, repository: str, base: str, ref: str) -> tuple[str, ...]:
+        """Paths that ``ref`` changed since it parted from ``base``: what merging it there would bring."""
+        return tuple(change.path for change in self._changes(repository, base, ref))
+
+    def _changes(self, repository: str, base: str, ref: str, prefix: str = "") -> Iterator[Any]:
+        doing = f"comparing {ref} of {repository} with {base}"
+        diff = self._sdk.refs_api.diff_refs
+        return self.session.pages(doing, diff, repository, base, ref, type="three_dot", prefix=prefix)
+
     def _get(self, uri: LakeUri, **options: Any) -> bytes:
         get = self._sdk.objects_api.get_object
         return bytes(self._call(f"reading {uri}", get, uri.repository, uri.ref, uri.path, presign=False, **options))
@@ -223,15 +241,8 @@ class Lake:
 
     def _conflicts(self, repository: str, source: str, destination: str) -> tuple[str, ...]:
         # The merge's own answer names no paths; the three-dot diff marks the same ones.
-        listing = self.session.pages(
-            f"listing conflicts of {source} with {destination} of {repository}",
-            self._sdk.refs_api.diff_refs,
-            repository,
-            destination,
-            source,
-            type="three_dot",
-        )
-        return tuple(change.path for change in listing if change.type == "conflict")
+        changes = self._changes(repository, destination, source)
+        return tuple(change.path for change in changes if change.type == "conflict")
 
 
 @lru_cache(maxsize=8)

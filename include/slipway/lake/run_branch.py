@@ -13,14 +13,18 @@ _NOT_IN_A_BRANCH = re.compile(r"[^A-Za-z0-9_-]+")
 _FINGERPRINT = re.compile(r"[0-9a-f]{12,}")
 
 
+INGEST_PREFIX = "run-"
+TRAIN_PREFIX = "train-"
+
+
 def ingest_branch(pipeline: str, partition: str, fingerprint: str) -> str:
     """The branch one partition of a pipeline is made on; ``fingerprint`` is lower-case hex."""
-    return _slug(f"run-{pipeline}-{partition}-{_short(fingerprint)}")
+    return _slug(f"{INGEST_PREFIX}{pipeline}-{partition}-{_short(fingerprint)}")
 
 
 def train_branch(pipeline: str, fingerprint: str) -> str:
     """The branch one training of a pipeline's model is made on; ``fingerprint`` is lower-case hex."""
-    return _slug(f"train-{pipeline}-{_short(fingerprint)}")
+    return _slug(f"{TRAIN_PREFIX}{pipeline}-{_short(fingerprint)}")
 
 
 class BranchingLake(Protocol):

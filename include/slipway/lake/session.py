@@ -93,6 +93,12 @@ class Session:
                 f"{doing}: lakeFS at {self.endpoint} did not answer ({type(cause).__name__}); "
                 "check that it runs and that the lakefs_default connection names it"
             ) from error
+        except ValueError as error:  # What pydantic, json and bytes.decode raise on a body that is not the API's.
+            raise LakeError(
+                f"{doing}: expected an answer of lakeFS's API from {self.endpoint}, came something else "
+                f"({type(error).__name__}: {str(error).splitlines()[0]}); "
+                "check that the lakefs_default connection names lakeFS itself and not a proxy or another service"
+            ) from error
 
 
 def translated(doing: str, endpoint: str, status: int | None, said: str | None) -> LakeError | UnavailableError:
@@ -111,7 +117,7 @@ def translated(doing: str, endpoint: str, status: int | None, said: str | None) 
             return LakeError(f"{came}; a lakeFS hook or precondition refused it: see the repository's Actions page")
         case 501:
             return LakeError(f"{came}; this server does not offer the operation")
-        case 429 | 0 | None:
+        case 423 | 429 | 0 | None:  # lakeFS said 423 before its #9364, now 429.
             return UnavailableError(f"{came}; try again later")
         case _ if status >= 500:
             return UnavailableError(f"{came}; try again later, and see the server's log")

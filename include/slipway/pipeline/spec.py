@@ -244,6 +244,8 @@ class Pipeline(Spec):
     """Cron expression, UTC; one run per day-partition."""
     start: dt.date
     """First partition the schedule may make."""
+    keep_run_branches_days: Annotated[int, Field(ge=1)] = 14
+    """How long a run branch that was not published stays for inspection after its last change."""
     feed: Feed
     raw: dict[Name, Contract]
     """A contract for every raw table of the feed."""

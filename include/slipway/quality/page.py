@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from slipway.quality.report import ColumnStatistics, Expectation, Histogram, QualityReport
 
 _WIDTH, _HEIGHT = 240, 80  # of a plot, in CSS pixels
+_LABEL = 11  # characters that fit beside a bar
 
 _STYLE = """
 :root{--ink:#1c2733;--soft:#5b6875;--line:#d8dee5;--card:#fff;--page:#f4f6f8;--bar:#3b78b8;--pass:#1b7f4d;--fail:#b3261e}
@@ -103,13 +104,27 @@ def _bars(name: str, histogram: Histogram) -> str:
 
 def _ranking(name: str, top: Sequence[tuple[str, int]]) -> str:
     """Horizontal bars, the most frequent value first."""
+    labels = _labels([value for value, _ in top])
     bars = "".join(
-        f'<rect x="70" y="{index * 14 + 2}" width="{130 * count / top[0][1]:.1f}" height="10"/>'
-        f'<text x="66" y="{index * 14 + 11}" text-anchor="end">{escape(value[:11])}</text>'
+        f'<rect x="70" y="{index * 14 + 2}" width="{130 * count / top[0][1]:.1f}" height="10">'
+        f"<title>{escape(value)}: {count}</title></rect>"
+        f'<text x="66" y="{index * 14 + 11}" text-anchor="end">{escape(labels[index])}</text>'
         f'<text x="{74 + 130 * count / top[0][1]:.1f}" y="{index * 14 + 11}">{count}</text>'
         for index, (value, count) in enumerate(top)
     )
     return _svg(f"most frequent values of {name}", 14 * len(top) + 4, bars)
+
+
+def _labels(values: Sequence[str]) -> list[str]:
+    """Values cut to what fits: at their ends, or at their beginnings where those do not tell them apart."""
+    beginnings = [_cut(value) for value in values]
+    if len(set(beginnings)) == len(set(values)):
+        return beginnings
+    return [_cut(value[::-1])[::-1] for value in values]
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _LABEL else f"{value[: _LABEL - 1]}…"
 
 
 def _svg(label: str, height: int, content: str) -> str:

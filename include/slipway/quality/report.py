@@ -50,6 +50,16 @@ class ColumnStatistics:
 
 
 @dataclass(frozen=True)
+class Verdict:
+    """What became of one dataset at its gate: all that publishing asks of a report."""
+
+    dataset: str
+    outcome: Outcome
+    judged: str
+    """The path, or the folder ending in ``/``, of what was looked at."""
+
+
+@dataclass(frozen=True)
 class QualityReport:
     """The verdict on one dataset, or one partition of it, with everything it rests on."""
 
@@ -73,6 +83,14 @@ class QualityReport:
         from slipway.quality.page import render
 
         return render(self)
+
+
+def outcome_in(report: bytes) -> Outcome:
+    """The outcome that ``QualityReport.to_json`` wrote down; anything but a clear pass is a failure."""
+    try:
+        return "pass" if json.loads(report)["outcome"] == "pass" else "fail"
+    except (ValueError, KeyError, TypeError):
+        return "fail"
 
 
 def unreadable(dataset: str, partition: str, reason: str) -> QualityReport:

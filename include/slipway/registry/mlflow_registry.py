@@ -98,6 +98,20 @@ def version_tags(connection: MlflowConnection, name: str, version: str) -> dict[
         return dict(connect(connection).get_model_version(name, version).tags)
 
 
+def versions_by_tag(connection: MlflowConnection, name: str, tag: str) -> dict[str, str]:
+    """Value of ``tag`` -> version, of every version that has the tag; the oldest where several share a value."""
+    require_name(name)
+    with translated(connection):
+        client = connect(connection)
+        page = client.search_model_versions(f"name = '{name}'")
+        found = list(page)
+        while page.token:
+            page = client.search_model_versions(f"name = '{name}'", page_token=page.token)
+            found += page
+    newest_first = sorted(found, key=lambda version: int(version.version), reverse=True)
+    return {version.tags[tag]: str(version.version) for version in newest_first if tag in version.tags}
+
+
 def download(
     connection: MlflowConnection, name: str, version: str, paths: Collection[str] | None = None
 ) -> dict[str, bytes]:

@@ -8,13 +8,13 @@ fingerprint, so a retry finds the branch it left.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 
-from slipway.errors import EmptyPartitionError, LakeNotFoundError, UnreadableDataError
+from slipway.errors import LakeNotFoundError, UnreadableDataError
 from slipway.feed.fetch import fetch
 from slipway.feed.parquet import to_parquet
 from slipway.identity.code import combined
@@ -25,9 +25,9 @@ from slipway.lake.run_branch import ingest_branch, open_branch
 from slipway.lake.uri import LakeUri
 from slipway.ledger.statements import Ledger, Statement
 from slipway.pipeline.spec import Pipeline
-from slipway.quality.check import check
 from slipway.quality.parquet import concatenate, read_parquet
-from slipway.quality.report import QualityReport, raise_if_failed, unreadable
+from slipway.quality.report import Verdict, outcome_in, unreadable
+from slipway.stages.gate import Gate, Reported, report_folder, unread
 from slipway.stages.landing import (
     STAGE,
     Landing,
@@ -43,9 +43,18 @@ from slipway.stages.run import Run
 
 
 def land(
-    lake: Lake, ledger: Ledger, pipeline: Pipeline, partition: dt.date, *, root: Path, force: bool = False
+    lake: Lake,
+    ledger: Ledger,
+    pipeline: Pipeline,
+    partition: dt.date,
+    *,
+    root: Path,
+    force: bool = False,
+    reported: Reported = unread,
 ) -> Landing:
     """Fetch the raw tables of a partition and put them on its run branch, checked against their contracts.
+
+    ``reported`` is told where the quality reports of the raw tables are.
 
     Raises:
         EmptyPartitionError: the feed has no rows of a table that needs some.
@@ -68,17 +77,17 @@ def land(
         sources=sources_of(pipeline, ingredients),
         commit=None,
     )
+    gate = _gate(lake, pipeline, landing, reported)
     try:
-        return _put(lake, ledger, pipeline, landing, objects=objects, tables=tables, force=force)
+        return _put(gate, ledger, landing, objects=objects, tables=tables, force=force)
     except LakeNotFoundError:
         # Another run of this partition published, or began the branch afresh, between two of the steps.
-        return _put(lake, ledger, pipeline, landing, objects=objects, tables=tables, force=force)
+        return _put(gate, ledger, landing, objects=objects, tables=tables, force=force)
 
 
 def _put(
-    lake: Lake,
+    gate: Gate,
     ledger: Ledger,
-    pipeline: Pipeline,
     landing: Landing,
     *,
     objects: Mapping[str, bytes],
@@ -86,26 +95,39 @@ def _put(
     force: bool,
 ) -> Landing:
     """Put the raw tables on the run branch, unless their features are published."""
+    lake, pipeline = gate.lake, gate.pipeline
     commit = None if force else published(lake, ledger, pipeline, landing.fingerprint)
     if commit is not None:
+        _announce(gate, tables, commit)
         return replace(landing, commit=commit)
-    datasets = [f"_quality/{name}/date={landing.partition}/" for name in (*tables, STAGE)]
-    own = [*objects, f"{features_prefix(landing.partition)}/", *datasets]
+    reports = [f"{report_folder(name, landing.partition)}/" for name in (*tables, STAGE)]
+    own = [*objects, f"{features_prefix(landing.partition)}/", *reports]
     open_branch(lake, pipeline.repository, landing.branch, own)
     for path, data in objects.items():
         lake.put(LakeUri(pipeline.repository, landing.branch, path), data)
     for name, table in tables.items():
-        _gate(lake, pipeline, landing, name, table)
+        gate.judge(name, table)
     # Spark reads commits only: what a job sees must be nameable afterwards.
     message = f"{pipeline.name} {landing.partition}: raw tables"
-    lake.commit(pipeline.repository, landing.branch, message, {"slipway.fingerprint": landing.fingerprint})
+    landed = lake.commit(pipeline.repository, landing.branch, message, {"slipway.fingerprint": landing.fingerprint})
+    _announce(gate, tables, landed)
     return landing
 
 
-def publish_features(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, run: Run, *, root: Path) -> str:
+def publish_features(
+    lake: Lake,
+    ledger: Ledger,
+    pipeline: Pipeline,
+    landing: Landing,
+    run: Run,
+    *,
+    root: Path,
+    reported: Reported = unread,
+) -> str:
     """Check the features on the run branch and merge them into ``main``; returns the commit that holds them.
 
     May be repeated after a kill at any point, also when the branch is gone because an earlier try got to its end.
+    ``reported`` is told where the quality report of the features is.
 
     Raises:
         ConfigurationError: the code or the contracts changed since the landing; nothing was done.
@@ -113,23 +135,25 @@ def publish_features(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: La
         UnreadableDataError: the features are not readable Parquet; likewise.
         LakeConflictError: ``main`` changed the same paths meanwhile; the message names them.
     """
-    done = landing.commit or published_beside(lake, ledger, pipeline, landing)
-    if done is not None:
-        return done
-    require_landed_code(pipeline, landing, root)
-    try:
-        return _publish(lake, ledger, pipeline, landing, run)
-    except LakeNotFoundError:
-        # Another run of this partition may have published and deleted the branch meanwhile.
-        done = published_beside(lake, ledger, pipeline, landing)
-        if done is None:
-            raise
-        return done
+    gate = _gate(lake, pipeline, landing, reported)
+    commit = landing.commit or published_beside(lake, ledger, pipeline, landing)
+    if commit is None:
+        require_landed_code(pipeline, landing, root)
+        try:
+            commit = _publish(gate, ledger, landing, run)
+        except LakeNotFoundError:
+            # Another run of this partition may have published and deleted the branch meanwhile.
+            commit = published_beside(lake, ledger, pipeline, landing)
+            if commit is None:
+                raise
+    _announce(gate, [STAGE], commit)
+    return commit
 
 
-def _publish(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, run: Run) -> str:
-    table, outputs = _read_features(lake, pipeline, landing)
-    _gate(lake, pipeline, landing, STAGE, table)
+def _publish(gate: Gate, ledger: Ledger, landing: Landing, run: Run) -> str:
+    lake, pipeline = gate.lake, gate.pipeline
+    table, outputs = _read_features(gate)
+    outcome = gate.judge(STAGE, table).outcome
     commit = publish(
         lake,
         pipeline.repository,
@@ -144,6 +168,10 @@ def _publish(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, r
             rows={**landing.rows, STAGE: table.num_rows},
             partition=landing.partition,
         ),
+        verdicts=[
+            *(_verdict(gate, name, landing) for name in pipeline.raw),
+            Verdict(STAGE, outcome, f"{features_prefix(landing.partition)}/"),
+        ],
     )
     details = {"commit": commit, "rows": table.num_rows, "code": landing.code}
     ledger.record(
@@ -153,49 +181,35 @@ def _publish(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing, r
     return commit
 
 
-def _read_features(lake: Lake, pipeline: Pipeline, landing: Landing) -> tuple[pa.Table, dict[str, str]]:
+def _verdict(gate: Gate, table: str, landing: Landing) -> Verdict:
+    """What the landing concluded on a raw table; a failure when other bytes lie there now."""
+    path = raw_path(table, landing.partition)
+    data = gate.lake.get(LakeUri(gate.pipeline.repository, landing.branch, path))
+    same = sha256_bytes(data) == landing.inputs[path]
+    return Verdict(table, outcome_in(gate.written(table)) if same else "fail", path)
+
+
+def _read_features(gate: Gate) -> tuple[pa.Table, dict[str, str]]:
     """The features on the run branch, and path -> sha256 of their objects."""
     outputs: dict[str, str] = {}
     parts = []
+    place = LakeUri(gate.pipeline.repository, gate.branch, features_prefix(gate.partition))
     try:
-        for item in lake.list(LakeUri(pipeline.repository, landing.branch, features_prefix(landing.partition))):
-            uri = LakeUri(pipeline.repository, landing.branch, item.path)
-            data = lake.get(uri)
+        for item in gate.lake.list(place):
+            uri = replace(place, path=item.path)
+            data = gate.lake.get(uri)
             outputs[item.path] = sha256_bytes(data)
             parts.append(read_parquet(data, str(uri)))
         return concatenate(parts), outputs
     except UnreadableDataError as error:
-        _reject(lake, pipeline, landing, unreadable(STAGE, landing.partition, str(error)))
+        gate.reject(unreadable(STAGE, gate.partition, str(error)))
         raise
 
 
-def _gate(lake: Lake, pipeline: Pipeline, landing: Landing, dataset: str, table: pa.Table) -> None:
-    contract = pipeline.features.contract if dataset == STAGE else pipeline.raw[dataset]
-    report = check(dataset, table, contract, landing.partition)
-    if report.outcome == "pass":
-        _keep(lake, pipeline, landing, report)
-        return
-    where = _reject(lake, pipeline, landing, report)
-    if table.num_rows == 0 and contract.min_rows:
-        source, advice = ("job made", "job") if dataset == STAGE else ("feed has", "feed")
-        raise EmptyPartitionError(
-            f"{dataset} of {landing.partition}: expected at least {contract.min_rows} rows, the {source} none; nothing "
-            f"was published. Report: {where}. Check the {advice} for that day, then clear the run"
-        )
-    raise_if_failed(report, str(where))
+def _gate(lake: Lake, pipeline: Pipeline, landing: Landing, reported: Reported) -> Gate:
+    return Gate(lake, pipeline, landing.branch, landing.partition, landing.fingerprint, reported)
 
 
-def _keep(lake: Lake, pipeline: Pipeline, landing: Landing, report: QualityReport) -> LakeUri:
-    folder = LakeUri(pipeline.repository, landing.branch, f"_quality/{report.dataset}/date={landing.partition}")
-    lake.put(folder / "report.json", report.to_json(), content_type="application/json")
-    lake.put(folder / "report.html", report.to_html(), content_type="text/html")
-    return folder / "report.html"
-
-
-def _reject(lake: Lake, pipeline: Pipeline, landing: Landing, report: QualityReport) -> LakeUri:
-    """Keep the run branch as it is for inspection, with the report of what is wrong."""
-    where = _keep(lake, pipeline, landing, report)
-    message = f"{pipeline.name} {landing.partition}: {report.dataset} rejected"
-    metadata = {"slipway.fingerprint": landing.fingerprint, "slipway.outcome": "rejected"}
-    lake.commit(pipeline.repository, landing.branch, message, metadata)
-    return where
+def _announce(gate: Gate, datasets: Iterable[str], commit: str) -> None:
+    for dataset in datasets:
+        gate.published(dataset, commit)

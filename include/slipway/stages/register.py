@@ -21,6 +21,8 @@ from slipway.stages.run import Run
 from slipway.stages.train import TrainingPlan, evaluation, results
 
 STAGE = "register"
+MODEL_COMMIT = "slipway.model_commit"
+"""The tag of a version that names the lake's commit with everything its run built."""
 _INPUT = "input:"
 
 
@@ -131,7 +133,7 @@ def _inputs(data: bytes) -> dict[str, NDArray[np.generic]]:
 def _tags(plan: TrainingPlan, made: Mapping[str, PodResult], commit: str, run: Run) -> dict[str, str]:
     tags = {
         "slipway.data_commit": plan.commit,
-        "slipway.model_commit": commit,
+        MODEL_COMMIT: commit,
         "slipway.code": plan.code,
         "slipway.hardware": made["train"].hardware,
         "slipway.partitions": f"{plan.partitions[0]}..{plan.partitions[-1]}",

@@ -9,10 +9,18 @@ from typing import Any
 
 import pytest
 
-from slipway.errors import LakeConflictError, LakeDeniedError, LakeError, LakeNotFoundError
-from slipway.lake.publish import publish
+from slipway.errors import ContractError, LakeConflictError, LakeDeniedError, LakeError, LakeNotFoundError
+from slipway.lake import publish as publishing
 from slipway.lake.records import ObjectInfo
 from slipway.lake.uri import LakeUri
+from slipway.quality.report import Verdict
+from tests.simulators.death import Death, retried
+
+ALL_PASSED = (Verdict("everything", "pass", ""),)
+
+
+def publish(lake: Any, repository: str, branch: str, message: str, metadata: dict[str, str]) -> str:
+    return publishing.publish(lake, repository, branch, message, metadata, verdicts=ALL_PASSED)
 
 
 def branch_with(lake: Any, repository: str, name: str, files: dict[str, bytes], source: str = "main") -> None:
@@ -235,6 +243,23 @@ def test_a_tag_names_one_commit_for_good(lake: Any, repository: str) -> None:
         lake.tag(repository, "v1", "main")
 
 
+def test_tags_are_listed_with_their_commits(lake: Any, repository: str) -> None:
+    first, second = (published(lake, repository, name, {name: b"1"}) for name in ("one", "two"))
+    lake.tag(repository, "v2", second)
+    lake.tag(repository, "v1", first)
+    assert lake.tags(repository) == {"v1": first, "v2": second}
+
+
+def test_the_last_write_is_that_of_what_is_uncommitted(lake: Any, repository: str) -> None:
+    branch_with(lake, repository, "run", {"a": b"1"})
+    written = lake.last_write(repository, "run")
+    lake.commit(repository, "run", "a", {})
+    assert written is not None and abs(written - lake.commit_info(repository, "run").created) < 5
+    assert lake.last_write(repository, "run") is None
+    lake.delete(LakeUri(repository, "run", "a"))
+    assert lake.last_write(repository, "run") is None
+
+
 def test_references_may_be_prefixes_and_ancestors(lake: Any, repository: str) -> None:
     before = lake.resolve(repository, "main")
     commit = published(lake, repository, "run", {"a": b"1"})
@@ -257,6 +282,18 @@ def test_publishing_goes_on_after_a_kill_between_commit_and_merge(lake: Any, rep
     assert lake.commit_info(repository, merged).parents[1] == head
 
 
+@pytest.mark.parametrize("at", range(3))
+def test_publishing_killed_before_any_step_ends_in_one_commit_and_one_merge(
+    lake: Any, repository: str, at: int
+) -> None:
+    branch_with(lake, repository, "one", {"a": b"1"})
+    death = Death(at)
+    merged = retried(publish, death.watch(lake, "commit", "merge"), repository, "one", "one", {})
+    assert death.happened == (at < 2)
+    history = lake.log(repository, "main", 100)
+    assert [len(commit.parents) for commit in history] == [2, 1, 0] and history[0].id == merged
+
+
 def test_publishing_a_branch_that_changes_nothing_is_success(lake: Any, repository: str) -> None:
     first = published(lake, repository, "one", {"a": b"1"})
     assert published(lake, repository, "two", {"a": b"1"}) == first
@@ -264,16 +301,90 @@ def test_publishing_a_branch_that_changes_nothing_is_success(lake: Any, reposito
     assert published(lake, repository, "four", {"a": b"1"}, source=first) == first
 
 
-def test_fourteen_partitions_published_at_once_all_arrive(lake: Any, repository: str) -> None:
-    days = [f"2013-02-{day:02d}" for day in range(1, 15)]
+def test_only_what_a_passing_verdict_is_about_reaches_main(lake: Any, repository: str) -> None:
+    before = lake.resolve(repository, "main")
+    files = {"features/date=1/part": b"1", "_quality/features/date=1/report.json": b"{}", "raw/stray": b"1"}
+    branch_with(lake, repository, "run", files)
+    for verdicts, says in (
+        ([], "there is no verdict"),
+        ([Verdict("features", "fail", "")], "features did not pass"),
+        ([Verdict("raw", "pass", "raw/"), Verdict("features", "fail", "features/")], "features did not pass"),
+        ([Verdict("features", "pass", "features/date=1/")], "no verdict is about raw/stray"),
+        ([Verdict("features", "pass", "features/date=10/"), Verdict("raw", "pass", "raw/")], "features/date=1/part"),
+    ):
+        with pytest.raises(ContractError, match=says):
+            publishing.publish(lake, repository, "run", "no", {}, verdicts=verdicts)
+    assert lake.resolve(repository, "main") == before
+    lake.delete(LakeUri(repository, "run", "raw/stray"))
+    passed = [Verdict("features", "pass", "features/date=1/")]
+    publishing.publish(lake, repository, "run", "yes", {}, verdicts=passed)
+    assert lake.exists(LakeUri(repository, "main", "_quality/features/date=1/report.json"))
+
+
+def test_a_deletion_nobody_judged_does_not_reach_main(lake: Any, repository: str) -> None:
+    first = published(lake, repository, "base", {"a": b"1", "b": b"1"})
+    branch_with(lake, repository, "run", {"b": b"2"})
+    lake.delete(LakeUri(repository, "run", "a"))
+    with pytest.raises(ContractError, match="no verdict is about a "):
+        publishing.publish(lake, repository, "run", "no", {}, verdicts=[Verdict("b", "pass", "b")])
+    assert lake.resolve(repository, "main") == first
+
+
+def test_what_is_committed_on_the_branch_after_the_verdicts_does_not_reach_main(lake: Any, repository: str) -> None:
+    class Interrupted:
+        """A lake whose branch somebody else commits on between the verdicts' commit and the merge."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(lake, name)
+
+        def merge(self, *arguments: Any) -> str:
+            lake.put(LakeUri(repository, "run", "late"), b"1")
+            lake.commit(repository, "run", "late", {})
+            return str(lake.merge(*arguments))
+
+    branch_with(lake, repository, "run", {"a": b"1"})
+    publish(Interrupted(), repository, "run", "a", {})
+    assert lake.exists(LakeUri(repository, "main", "a"))
+    assert not lake.exists(LakeUri(repository, "main", "late"))
+
+
+def test_changed_paths_are_those_a_merge_would_bring(lake: Any, repository: str) -> None:
+    published(lake, repository, "base", {"a": b"1", "b": b"1"})
+    branch_with(lake, repository, "run", {"a": b"2", "c": b"1"})
+    lake.delete(LakeUri(repository, "run", "b"))
+    head = lake.commit(repository, "run", "run", {})
+    published(lake, repository, "later", {"d": b"1"})
+    assert lake.changed(repository, "main", head) == ("a", "b", "c")
+    assert lake.changed(repository, head, "main") == ("d",)
+    assert lake.changed(repository, "main", "main") == ()
+
+
+def test_fifty_partitions_published_at_once_all_arrive_and_no_step_is_done_twice(lake: Any, repository: str) -> None:
+    days = [f"2013-{month:02d}-{day:02d}" for month in (1, 2) for day in range(1, 26)]
     files = [f"{part}/date={{day}}/part-00000.parquet" for part in ("raw/flights", "raw/weather", "features")]
+    with ThreadPoolExecutor(50) as pool:
+        commits = list(
+            pool.map(
+                lambda day: published(
+                    lake, repository, f"run-{day}", {path.format(day=day): day.encode() for path in files}
+                ),
+                days,
+            )
+        )
+    assert len(set(commits)) == 50
+    for day in days:
+        assert lake.get(LakeUri(repository, "main", f"features/date={day}/part-00000.parquet")) == day.encode()
+    assert len(lake.list(LakeUri(repository, "main"))) == 50 * 3
+    history = lake.log(repository, "main", 1000)
+    assert len(history) == 1 + 50 * 2  # The first commit, and per partition the run's commit and its merge.
+    merges = [commit for commit in history if len(commit.parents) == 2]
+    assert {commit.id for commit in merges} == set(commits)
+    assert sorted(commit.message for commit in merges) == sorted(f"publish run-{day}" for day in days)
 
-    def run(day: str) -> str:
-        return published(lake, repository, f"run-{day}", {path.format(day=day): day.encode() for path in files})
 
-    with ThreadPoolExecutor(14) as pool:
-        commits = list(pool.map(run, days))
-    assert len(set(commits)) == 14
-    assert len(lake.list(LakeUri(repository, "main"))) == 14 * 3
-    history = {commit.id for commit in lake.log(repository, "main", 1000)}
-    assert set(commits) <= history
+def test_ten_publications_of_one_branch_at_once_are_one(lake: Any, repository: str) -> None:
+    branch_with(lake, repository, "run", {"a": b"1"})
+    with ThreadPoolExecutor(10) as pool:
+        commits = set(pool.map(lambda _: publish(lake, repository, "run", "one", {}), range(10)))
+    assert len(commits) == 1
+    assert len(lake.log(repository, "main", 1000)) == 3

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +24,7 @@ class Answers(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.script: list[int] = []
+        self.body = COMMIT % (b"a" * 64)
         self.asked = 0
 
 
@@ -32,12 +34,16 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.server.asked += 1
         status = self.server.script.pop(0) if self.server.script else 200
-        body = COMMIT % (b"a" * 64) if status == 200 else b'{"message":"said so"}'
+        body = self.server.body if status == 200 else b'{"message":"said so"}'
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        self.do_GET()
 
     def log_message(self, *args: object) -> None:
         pass
@@ -70,12 +76,51 @@ def test_a_server_that_stays_overloaded_is_unavailable_after_the_patience_ends(a
     assert 1 < answers.asked <= 10
 
 
+@pytest.mark.parametrize("status", [423, 429, 500, 502, 503, 504])
+def test_every_answer_that_time_can_heal_is_asked_again(answers: Answers, status: int) -> None:
+    answers.script = [status]
+    assert lake_at(answers).resolve("flight-delay", "main") == "a" * 64
+    assert answers.asked == 2
+
+
+def test_waits_between_tries_are_random_grow_and_are_bounded_in_number_and_length(
+    answers: Answers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time", SimpleNamespace(sleep=waits.append))
+    for _ in range(20):
+        answers.script = [503] * 10
+        with pytest.raises(UnavailableError):
+            lake_at(answers, patience=1e9).resolve("flight-delay", "main")
+        assert answers.script == []
+    assert answers.asked == 20 * 10
+    assert len(waits) == 20 * 9 == len(set(waits))
+    assert 0 < max(waits) <= 3.0
+    first, last = waits[0::9], waits[8::9]
+    assert max(first) <= 0.1 < max(last)
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 412, 501])
 def test_what_cannot_succeed_is_not_tried_again(answers: Answers, status: int) -> None:
     answers.script = [status] * 3
     with pytest.raises(LakeError, match="said so"):
         lake_at(answers).resolve("flight-delay", "main")
     assert answers.asked == 1
+
+
+@pytest.mark.parametrize("body", [b"<html>Log in</html>", b"{]", b'{"id":"a"}', b"\xff\xfe", b""])
+def test_an_answer_that_is_not_lakefss_is_an_error_of_the_lake_with_its_cause(answers: Answers, body: bytes) -> None:
+    answers.body = body
+    lake = lake_at(answers)
+    for action in (
+        lambda: lake.resolve("flight-delay", "main"),
+        lambda: lake.branches("flight-delay"),
+        lambda: lake.put(LakeUri("flight-delay", "run", "a"), b"1"),
+        lambda: lake.merge("flight-delay", "run", "main", "m", {}),
+    ):
+        with pytest.raises(LakeError, match="names lakeFS itself") as failure:
+            action()
+        assert failure.value.__cause__ is not None and not failure.value.retryable
 
 
 def test_an_unreachable_server_is_unavailable_and_named(answers: Answers) -> None:

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import ast
 import datetime as dt
+from pathlib import Path
 
 from slipway.errors import LakeConflictError, UnreadableDataError
 from slipway.lake.publish import provenance
 from slipway.lake.session import NoChangesError, translated
 from slipway.lake.spark_error import slipway_error
+from slipway.settings import settings
 
 
 def test_provenance_has_lakefs_keys_and_sorted_inputs_and_rows() -> None:
@@ -69,3 +72,19 @@ def test_other_exceptions_hold_no_slipway_error() -> None:
     assert slipway_error(RuntimeError("java.lang.OutOfMemoryError")) is None
     assert slipway_error(RuntimeError("slipway.errors.annotations: no error type")) is None
     assert isinstance(slipway_error(RuntimeError("slipway.errors.LakeConflictError: both")), LakeConflictError)
+
+
+def calls(path: Path) -> set[str]:
+    """Names of the methods a file calls."""
+    tree = ast.walk(ast.parse(path.read_text()))
+    return {node.func.attr for node in tree if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)}
+
+
+def test_publishing_is_the_only_caller_of_a_merge() -> None:
+    root = settings().root
+    server = root / "include/slipway/embedded/lakefs_server"
+    found = [path for folder in ("include", "plugins", "dags", "spark_jobs") for path in (root / folder).rglob("*.py")]
+    named = [path for path in found if server not in path.parents and "merge_into_branch" in path.read_text()]
+    assert named == [root / "include/slipway/lake/client.py"]
+    merging = [path for path in found if server not in path.parents and "merge" in calls(path)]
+    assert merging == [root / "include/slipway/lake/publish.py"]

@@ -75,3 +75,10 @@ def test_values_from_data_cannot_become_markup() -> None:
     assert "script" not in hostile.tags
     assert "<script>alert(1)</script>" in hostile.text
     assert "<b>x" in hostile.text
+
+
+def test_frequent_values_that_begin_alike_are_told_apart_by_their_ends() -> None:
+    hours = page([1.0, 2.0], ["2013-03-03T09:00:00Z", "2013-03-03T10:00:00Z"])
+    assert "…T09:00:00Z" in hours.text and "…T10:00:00Z" in hours.text
+    assert "a long name of a thing: 1" in page([1.0], ["a long name of a thing"]).text
+    assert "a long nam…" in page([1.0], ["a long name of a thing"]).text

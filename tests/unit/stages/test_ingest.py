@@ -1,6 +1,7 @@
 """One partition from the feed to ``main``, and what bad input leaves behind."""
 
 import datetime as dt
+import itertools
 import json
 
 import pandas as pd
@@ -8,7 +9,15 @@ import pyarrow as pa
 import pytest
 
 from slipway.connections import LedgerConnection
-from slipway.errors import ContractError, DataError, EmptyPartitionError, UnavailableError, UnreadableDataError
+from slipway.errors import (
+    ContractError,
+    DataError,
+    EmptyPartitionError,
+    LakeConflictError,
+    LakeNotFoundError,
+    UnavailableError,
+    UnreadableDataError,
+)
 from slipway.feed.parquet import to_parquet
 from slipway.lake.uri import LakeUri
 from slipway.ledger.statements import Ledger
@@ -17,6 +26,7 @@ from slipway.settings import settings
 from slipway.stages.ingest import land, publish_features
 from slipway.stages.landing import Landing, features_prefix
 from slipway.stages.run import Run
+from tests.simulators.death import Death, retried
 from tests.simulators.lake import LakeSimulator
 
 DAY = dt.date(2013, 1, 1)
@@ -75,8 +85,8 @@ class Shop:
     def uri(self, landing: Landing) -> LakeUri:
         return LakeUri(REPO, landing.branch, f"{features_prefix(landing.partition)}/part-00000.parquet")
 
-    def publish(self, landing: Landing) -> str:
-        return publish_features(self.lake, self.ledger, self.pipeline, landing, RUN, root=self.root)
+    def publish(self, landing: Landing, **more) -> str:
+        return publish_features(self.lake, self.ledger, self.pipeline, landing, RUN, root=self.root, **more)
 
     def main(self) -> str:
         return self.lake.resolve(REPO, "main")
@@ -147,6 +157,127 @@ def test_every_step_may_be_repeated_and_ends_in_one_publication(shop):
     shop.make_features(landing)
     assert shop.publish(landing) == shop.publish(landing)
     assert len([info for info in shop.lake.log(REPO, "main", 10) if len(info.parents) == 2]) == 1
+
+
+EFFECTS = 11  # branch; raw table, its report twice, commit; features' report twice, commit; merge; statement; branch
+
+
+@pytest.mark.parametrize("at", range(EFFECTS + 1))
+def test_a_worker_killed_before_any_effect_ends_in_one_publication(shop, at):
+    death = Death(at)
+    lake = shop.lake
+    shop.lake = death.watch(lake, "create_branch", "put", "commit", "merge", "delete_branch")
+    shop.ledger = death.watch(shop.ledger, "record")
+    landing = retried(shop.land)
+    shop.lake = lake
+    shop.make_features(landing)
+    shop.lake = death.watch(lake, "create_branch", "put", "commit", "merge", "delete_branch")
+    commit = retried(shop.publish, landing)
+    assert death.happened == (at < EFFECTS)
+    merges = [info.id for info in lake.log(REPO, "main", 100) if len(info.parents) == 2]
+    assert merges == [commit] and lake.branches(REPO) == ["main"]
+    (statement,) = shop.ledger.statements("shop", "features")
+    assert statement.details["commit"] == commit
+
+
+def test_a_twin_whose_branch_is_taken_away_returns_the_first_ones_commit(shop):
+    first, twin = shop.land(), shop.land()
+    shop.make_features(first)
+    commit = shop.publish(first)
+    assert shop.lake.branches(REPO, "run-") == []
+    assert shop.publish(twin) == commit
+
+
+@pytest.mark.parametrize("at", range(1, 5))
+def test_a_landing_whose_branch_the_twin_takes_away_starts_again(shop, at):
+    first = shop.land()
+    shop.make_features(first)
+    lake, calls, published = shop.lake, itertools.count(), []
+
+    class Raced:
+        """The lake of a second run; the first one publishes before its call number ``at`` that writes."""
+
+        def __getattr__(self, name):
+            if name in ("create_branch", "put", "commit") and next(calls) == at:
+                published.append(publish_features(lake, shop.ledger, shop.pipeline, first, RUN, root=shop.root))
+            return getattr(lake, name)
+
+    shop.lake = Raced()
+    twin = shop.land()
+    shop.lake = lake
+    if twin.commit is None:
+        shop.make_features(twin)
+    assert shop.publish(twin) == shop.main() == published[0]
+    assert lake.branches(REPO) == ["main"]
+    assert len([info for info in lake.log(REPO, "main", 100) if len(info.parents) == 2]) == 1
+
+
+def test_a_run_branch_deleted_before_anything_was_published_is_an_error(shop):
+    landing = shop.land()
+    shop.lake.delete_branch(REPO, landing.branch)
+    with pytest.raises(LakeNotFoundError):
+        shop.publish(landing)
+
+
+def test_a_conflict_names_its_paths_and_landing_again_starts_from_mains_new_state(shop):
+    old = shop.land()
+    shop.make_features(old)
+    shop.deliver("id,price", ["1,2.5", "2,9.5", "3,4.5"])
+    corrected = shop.land()
+    shop.make_features(corrected, {"id": [1, 2, 3], "price": [2.5, 9.5, 4.5]})
+    shop.publish(corrected)
+    path = f"features/date={DAY}/part-00000.parquet"
+    with pytest.raises(LakeConflictError, match="run the partition again from its first task") as conflict:
+        shop.publish(old)
+    assert path in conflict.value.paths and f"raw/sales/date={DAY}/part-00000.parquet" in conflict.value.paths
+    assert shop.lake.branches(REPO, "run-") == [old.branch]
+    shop.deliver("id,price", ["1,2.5", "2,3.5", "3,4.5"])
+    again = shop.land()
+    shop.make_features(again)
+    assert again.branch == old.branch and shop.publish(again) == shop.main()
+
+
+def test_raw_data_changed_after_its_check_does_not_reach_main(shop):
+    landing = shop.land()
+    shop.make_features(landing)
+    before = shop.main()
+    shop.lake.put(LakeUri(REPO, landing.branch, f"raw/sales/date={DAY}/part-00000.parquet"), b"other bytes")
+    with pytest.raises(ContractError, match="sales did not pass"):
+        shop.publish(landing)
+    assert shop.main() == before and shop.lake.branches(REPO, "run-") == [landing.branch]
+
+
+def test_what_a_job_writes_beside_its_features_does_not_reach_main(shop):
+    landing = shop.land()
+    shop.make_features(landing)
+    before = shop.main()
+    shop.lake.put(LakeUri(REPO, landing.branch, "features/date=2013-01-02/part-00000.parquet"), b"another day")
+    with pytest.raises(ContractError, match=r"no verdict is about features/date=2013-01-02/part-00000\.parquet"):
+        shop.publish(landing)
+    assert shop.main() == before
+
+
+def test_reports_are_announced_at_the_commits_that_hold_them(shop):
+    pages = {}
+    landing = shop.land(reported=pages.__setitem__)
+    shop.make_features(landing)
+    commit = publish_features(
+        shop.lake, shop.ledger, shop.pipeline, landing, RUN, root=shop.root, reported=pages.__setitem__
+    )
+    assert set(pages) == {"sales", "features"} and pages["features"].ref == commit
+    assert all(shop.lake.get(page).startswith(b"<!doctype html>") for page in pages.values())
+    again = {}
+    shop.publish(shop.land(reported=again.__setitem__))
+    assert again["sales"].ref == commit and shop.lake.exists(again["sales"])
+
+
+def test_the_report_of_a_refusal_is_announced_too(shop):
+    shop.deliver("id,price", ["1,2.5", "2,300"])
+    pages = {}
+    with pytest.raises(ContractError):
+        shop.land(reported=pages.__setitem__)
+    assert b"fail" in shop.lake.get(pages["sales"])
+    assert pages["sales"].ref == shop.lake.resolve(REPO, shop.lake.branches(REPO, "run-")[0])
 
 
 def test_corrected_raw_data_is_other_work(shop):

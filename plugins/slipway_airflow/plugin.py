@@ -1,0 +1,27 @@
+"""What Slipway adds to Airflow's web server.
+
+Airflow imports this file in every process, also in those of tasks; what only the web server needs is imported there,
+when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.plugins_manager import AirflowPlugin
+
+from slipway_airflow.report_link import PREFIX
+
+
+async def report_page(scope: Any, receive: Any, send: Any) -> None:
+    """``slipway_airflow.report_page.app``, an ASGI application."""
+    from slipway_airflow.report_page import app
+
+    await app(scope, receive, send)
+
+
+class SlipwayPlugin(AirflowPlugin):  # type: ignore[misc]  # Airflow carries no types
+    """Quality reports in the browser."""
+
+    name = "slipway"
+    fastapi_apps = [{"app": report_page, "url_prefix": PREFIX, "name": "Slipway's quality reports"}]  # noqa: RUF012
