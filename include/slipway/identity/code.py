@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from slipway.errors import ConfigurationError
@@ -37,11 +38,11 @@ def code_digests(entries: Iterable[Path], roots: Iterable[Path]) -> dict[str, st
             continue
         try:
             source = path.read_bytes()
-            tree = ast.parse(source, filename=str(path))
+            modules = _imported(source)
         except (OSError, SyntaxError) as error:
             raise ConfigurationError(f"expected a Python module at {path}: {error}") from error
         found[name] = sha256_bytes(source)
-        for module in _imported(tree):
+        for module in modules:
             pending.extend(_files_of(module, search))
     return dict(sorted(found.items()))
 
@@ -77,13 +78,15 @@ def _name_below(path: Path, roots: list[Path]) -> str:
     return path.name
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
+@lru_cache(maxsize=1024)  # a process asks for the same closure at every step
+def _imported(source: bytes) -> tuple[str, ...]:
+    found = []
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
 
 
 def _files_of(module: str, roots: list[Path]) -> Iterator[Path]:
