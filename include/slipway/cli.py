@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -17,6 +17,8 @@ from slipway.settings import settings
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="CI/CD for machine-learning models, on Airflow.")
 fleet = typer.Typer(no_args_is_help=True, help="The devices a pipeline releases to.")
 app.add_typer(fleet, name="fleet")
+lake = typer.Typer(no_args_is_help=True, help="The embedded lake's data: check it, collect what nothing refers to.")
+app.add_typer(lake, name="lake")
 FAILED, WRONG = 1, 2
 
 
@@ -97,6 +99,41 @@ def remove(
     typer.echo(f"{device} is removed from {pipeline}.")
 
 
-def _fail(error: SlipwayError) -> None:
+@lake.command()
+def fsck(
+    data: Annotated[Path | None, typer.Option(help="The lake's data folder; the local stack's when none.")] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every object and compare its SHA-256.")] = False,
+) -> None:
+    """Check the stopped lake's data: exit status 0 clean, 1 findings, 2 could not be checked."""
+    from slipway.embedded import lake_check
+    from slipway.embedded.layout import Layout
+
+    try:
+        findings = lake_check.run(data or Layout.of(settings()).lake, Console(highlight=False), deep=deep)
+    except SlipwayError as error:
+        _fail(error)
+    if findings:
+        raise typer.Exit(FAILED)
+
+
+@lake.command()
+def gc(
+    older_than: Annotated[
+        float, typer.Option(min=0, help="Hours that what nothing refers to is kept; an upload can be linked for 24.")
+    ] = 24,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
+) -> None:
+    """Collect what nothing refers to any more in the running local lake."""
+    from slipway.embedded import lake_collect
+    from slipway.embedded.local_settings import LocalSettings
+
+    try:
+        found = lake_collect.collect(LocalSettings.load().lake, older_than_seconds=older_than * 3600, dry_run=dry_run)
+    except SlipwayError as error:
+        _fail(error)
+    lake_collect.show(found, Console(highlight=False), dry_run=dry_run)
+
+
+def _fail(error: SlipwayError) -> NoReturn:
     typer.secho(f"{type(error).__name__}: {error}", err=True, fg="red")
     raise typer.Exit(WRONG if isinstance(error, ConfigurationError) else FAILED)

@@ -10,7 +10,7 @@ import lakefs
 import pytest
 from lakefs.exceptions import ForbiddenException
 
-from tests.contract.lakefs_protocol.conftest import ACCESS_KEY, READER, SECRET_KEY, WRITER
+from tests.contract.lakefs_protocol.embedded_server import ACCESS_KEY, READER, SECRET_KEY, WRITER
 
 REPOSITORY = "/repositories/roles"
 Keys = tuple[str, str]

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import argparse
-import fcntl
-import os
+import sqlite3
 from pathlib import Path
 
 import uvicorn
 
 from slipway.embedded.lakefs_server.app import create_app
+from slipway.embedded.lakefs_server.arrival import STALL_SECONDS
 from slipway.embedded.lakefs_server.bounded_http import BoundedHttp
+from slipway.embedded.lakefs_server.folder_lock import held
 from slipway.embedded.lakefs_server.signing import Credentials
 from slipway.errors import ConfigurationError
-
-
-def _lock(data: Path) -> int:
-    """Hold ``data`` for this process until it ends, however it ends."""
-    data.mkdir(parents=True, exist_ok=True, mode=0o700)
-    descriptor = os.open(data / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise ConfigurationError(f"another server uses {data}; stop it or give another --data") from error
-    return descriptor
 
 
 def main() -> None:
@@ -41,16 +31,20 @@ def main() -> None:
     parser.add_argument(
         "--hook-host", action="append", default=[], help="a host webhooks may go to besides this machine; repeatable"
     )
+    parser.add_argument("--stall-seconds", type=float, default=STALL_SECONDS, help="longest pause inside a body")
     arguments = parser.parse_args()
     try:
         credentials = Credentials.read(arguments.credentials)
-        _lock(arguments.data)
-        app = create_app(arguments.data, credentials, frozenset(arguments.hook_host))
+        with held(arguments.data, create=True):
+            hosts = frozenset(arguments.hook_host)
+            app = create_app(arguments.data, credentials, hosts, stall_seconds=arguments.stall_seconds)
+            # no access log: the query strings of signed URLs are secrets while they last
+            where = {"host": arguments.host, "port": arguments.port}
+            uvicorn.run(app, **where, http=BoundedHttp, access_log=False, log_level="warning")
     except ConfigurationError as error:
         parser.exit(2, f"{error}\n")
-    # no access log: the query strings of signed URLs are secrets while they last
-    where = {"host": arguments.host, "port": arguments.port}
-    uvicorn.run(app, **where, http=BoundedHttp, access_log=False, log_level="warning")
+    except (OSError, sqlite3.Error) as error:
+        parser.exit(2, f"{arguments.data} cannot be used: {error}; see that the disk has room and may be written\n")
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from slipway.embedded.lakefs_server import presigned, staging
+from slipway.embedded.lakefs_server import arrival, presigned, staging
 from slipway.embedded.lakefs_server.blobs import Blob
 from slipway.embedded.lakefs_server.bodies import ObjectCopy, PathList, UserMetadataUpdate
 from slipway.embedded.lakefs_server.form_upload import FormUpload, is_form
 from slipway.embedded.lakefs_server.names import check_path
-from slipway.embedded.lakefs_server.refusal import RefusalError
+from slipway.embedded.lakefs_server.refusal import RefusalError, gone
 from slipway.embedded.lakefs_server.repository import Repository
 from slipway.embedded.lakefs_server.staging import Stat, View
 from slipway.embedded.lakefs_server.trees import Entry
@@ -36,12 +36,20 @@ def send_blob(repository: Repository, sha256: str, headers: dict[str, str]) -> R
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise RefusalError(410, f"the data of this object is gone: {sha256}") from error
+        raise gone(sha256) from error
     return _Download(path, headers=headers, stat_result=status)
 
 
 async def receive_blob(pieces: AsyncIterator[bytes], repository: Repository) -> Blob:
     """Write an object to disk piece by piece; on disk under its digest when this returns."""
+    try:
+        return await _keep(pieces, repository)
+    except OSError:
+        await arrival.drain(pieces)
+        raise
+
+
+async def _keep(pieces: AsyncIterator[bytes], repository: Repository) -> Blob:
     incoming = await run_in_threadpool(repository.blobs.receive)
     try:
         pending = bytearray()
@@ -144,7 +152,7 @@ async def _upload(request: Request) -> Response:
             staging.require_writable(connection, branch)
 
     await run_in_threadpool(check)  # refuse before a large body is sent
-    blob = await receive_blob(form.pieces() if form else request.stream(), repository)
+    blob = await receive_blob(form.pieces() if form else arrival.pieces(request), repository)
     content_type = form.content_type if form else request.headers.get("content-type")
     entry = Entry(blob.sha256, blob.md5, blob.size, content_type or _DEFAULT_TYPE, _user_metadata(request))
     stat = await run_in_threadpool(staging.put, repository, branch, path, entry, only_new=only_new)

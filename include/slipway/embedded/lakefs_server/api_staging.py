@@ -7,7 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from slipway.embedded.lakefs_server import presigned, staging
+from slipway.embedded.lakefs_server import arrival, presigned, staging
 from slipway.embedded.lakefs_server.api_objects import link, object_headers, receive_blob, send_blob
 from slipway.embedded.lakefs_server.wire import Call, answer
 
@@ -21,8 +21,8 @@ def _location(call: Call) -> Response:
 async def _upload(request: Request) -> Response:
     call = Call(request.app.state.server, request)
     presigned.require_signature(call, "upload", f"uploads/{call['upload']}")
-    blob = await receive_blob(request.stream(), call.repository)
-    await run_in_threadpool(presigned.remember, call, call["upload"], blob)
+    blob = await receive_blob(arrival.pieces(request), call.repository)
+    await run_in_threadpool(presigned.remember_upload, call.repository, call["upload"], blob)
     return Response(status_code=200, headers={"ETag": f'"{blob.md5}"'})
 
 

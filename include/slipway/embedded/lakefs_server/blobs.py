@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import threading
+import time
 import uuid
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from slipway.embedded.lakefs_server.refusal import gone
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -18,20 +27,67 @@ class Blob:
     size: int
 
 
+def object_path(folder: Path, sha256: str) -> Path:
+    """Where the object of that digest lies below a repository's folder."""
+    return folder / "objects" / sha256[:2] / sha256
+
+
 class BlobStore:
     """``folder/objects/ab/<sha256>`` and, while they arrive, ``folder/incoming/<random>``."""
 
     def __init__(self, folder: Path) -> None:
-        self._objects = folder / "objects"
+        self._folder = folder
+        self._placing = threading.Lock()
         self._incoming = folder / "incoming"
-        for path in (self._objects, self._incoming):
+        for path in (folder / "objects", self._incoming):
             path.mkdir(parents=True, exist_ok=True)
         for leftover in self._incoming.iterdir():  # of a process that was killed: never acknowledged
             leftover.unlink()
 
     def path(self, sha256: str) -> Path:
         """Where the object of that digest lies."""
-        return self._objects / sha256[:2] / sha256
+        return object_path(self._folder, sha256)
+
+    def claim(self, sha256: str) -> None:
+        """Make an object young, so that what now refers to it is never without it.
+
+        Whoever writes a reference calls this under the repository's write lock, which a collection holds while it
+        deletes. 410 if the object has been collected.
+        """
+        now = time.time_ns()
+        try:
+            os.utime(self.path(sha256), ns=(now, now))
+        except FileNotFoundError as error:
+            raise gone(sha256) from error
+
+    def place(self, incoming: Path, sha256: str) -> None:
+        """Move a file to its address as a young object."""
+        final = self.path(sha256)
+        if not final.parent.exists():
+            final.parent.mkdir(exist_ok=True)
+            sync_folder(final.parent.parent)
+        with self._placing:
+            now = time.time_ns()
+            os.utime(incoming, ns=(now, now))
+            incoming.replace(final)
+        sync_folder(final.parent)
+
+    def files(self) -> Iterator[Path]:
+        """Every object's file."""
+        for folder in sorted((self._folder / "objects").iterdir()):
+            yield from sorted(path for path in folder.iterdir() if _DIGEST.fullmatch(path.name))
+
+    def remove_older(self, path: Path, cutoff_ns: int) -> int | None:
+        """Delete an object's file unless it was placed or claimed since ``cutoff_ns``; its size in bytes if it went."""
+        with self._placing:
+            try:
+                status = path.stat()
+            except FileNotFoundError:
+                return None
+            if status.st_mtime_ns >= cutoff_ns:
+                return None
+            path.unlink()
+            return status.st_size
 
     def receive(self) -> Incoming:
         """Begin an upload."""
@@ -61,16 +117,12 @@ class Incoming:
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()
-        final = self._store.path(blob.sha256)
-        if not final.parent.exists():
-            final.parent.mkdir(exist_ok=True)
-            sync_folder(final.parent.parent)
-        self._path.replace(final)
-        sync_folder(final.parent)
+        self._store.place(self._path, blob.sha256)
         return blob
 
     def discard(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # closing writes what is buffered; a full disk refuses that once more
+            self._file.close()
         self._path.unlink(missing_ok=True)
 
 

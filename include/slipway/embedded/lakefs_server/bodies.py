@@ -147,3 +147,10 @@ class ResetCreation(_Body):
 
     type: Literal["object", "common_prefix", "reset"]
     path: StrictStr | None = None
+
+
+class Collection(_Body):
+    """POST gc, this server's own; an age in seconds."""
+
+    older_than_seconds: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 24 * 3600
+    dry_run: StrictBool = False

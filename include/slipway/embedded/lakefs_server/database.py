@@ -10,7 +10,7 @@ from pathlib import Path
 
 from slipway.errors import ConfigurationError
 
-VERSION = 2
+VERSION = 3
 """Of the format; written into the file."""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS repository (id TEXT, namespace TEXT, default_branch TEXT, created INTEGER);
@@ -24,9 +24,15 @@ CREATE TABLE IF NOT EXISTS staging (  -- entry NULL: the path is deleted on this
     PRIMARY KEY (branch, path)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS nodes (id BLOB PRIMARY KEY, data BLOB NOT NULL);  -- of the commits' trees, by content
 CREATE TABLE IF NOT EXISTS uploads (
-    id TEXT PRIMARY KEY, sha256 TEXT NOT NULL, md5 TEXT NOT NULL, size INTEGER NOT NULL);
+    id TEXT PRIMARY KEY, sha256 TEXT NOT NULL, md5 TEXT NOT NULL, size INTEGER NOT NULL,
+    created INTEGER NOT NULL);  -- unix seconds
+CREATE INDEX IF NOT EXISTS commits_by_age ON commits (created_ns, id);
 CREATE TABLE IF NOT EXISTS runs (id TEXT PRIMARY KEY, record TEXT NOT NULL);  -- of webhooks
 CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+"""
+_FROM_2 = """
+ALTER TABLE uploads ADD COLUMN created INTEGER NOT NULL DEFAULT 0;
+UPDATE uploads SET created = strftime('%s', 'now');
 """
 
 
@@ -39,33 +45,30 @@ class Database:
         self._idle: list[sqlite3.Connection] = []
         with self._borrowed() as connection:
             (version,) = connection.execute("PRAGMA user_version").fetchone()
-            if version != VERSION and connection.execute("SELECT 1 FROM sqlite_master").fetchone():
+            if version == VERSION:  # a full disk can still be read
+                return
+            fresh = connection.execute("SELECT 1 FROM sqlite_master").fetchone() is None
+            if version != VERSION - 1 and not fresh:
                 raise ConfigurationError(
                     f"{path} was written by another version of this server (format {version}, expected {VERSION}); "
                     "start from an empty folder: `make clean` deletes the local stack's"
                 )
-            connection.executescript(f"{SCHEMA}; PRAGMA user_version = {VERSION}")
+            change = "" if fresh else _FROM_2
+            connection.executescript(f"BEGIN IMMEDIATE; {change} {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """A consistent snapshot; never waits for the writer."""
         with self._borrowed() as connection:
             connection.execute("BEGIN")
-            try:
-                yield connection
-            finally:
-                connection.execute("COMMIT")
+            yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """The repository's write lock and one transaction: all of it happens, or nothing. Not re-entrant."""
         with self._writer, self._borrowed() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield connection
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
+            yield connection
             connection.execute("COMMIT")
 
     def close(self) -> None:
@@ -82,10 +85,24 @@ class Database:
         try:
             yield connection
         finally:
+            self._give_back(connection)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        """Undo what was not committed; a COMMIT that a full disk refused leaves its transaction open."""
+        try:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            connection.close()
+        else:
             self._idle.append(connection)
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self._path, timeout=30, isolation_level=None, check_same_thread=False)
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+        except sqlite3.Error:
+            connection.close()
+            raise
         return connection

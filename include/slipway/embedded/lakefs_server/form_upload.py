@@ -8,6 +8,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.requests import Request
 
+from slipway.embedded.lakefs_server import arrival
 from slipway.embedded.lakefs_server.refusal import invalid
 
 _KIND = b"multipart/form-data"
@@ -25,7 +26,7 @@ class FormUpload:
         boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary")
         if not boundary:
             raise invalid("invalid form: expected a boundary in the content type")
-        self._stream = request.stream()
+        self._stream = arrival.pieces(request)
         self._parser = MultipartParser(
             boundary,
             {

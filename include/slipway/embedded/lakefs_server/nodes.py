@@ -34,7 +34,8 @@ class Node(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Node).decode
+decode = msgspec.msgpack.Decoder(Node).decode
+"""The node of stored bytes; raises msgspec.DecodeError."""
 
 
 def border(key: bytes) -> int:
@@ -86,7 +87,7 @@ class Nodes:
         if (cached := self._cache.get(identity)) is not None:
             return cached
         row = self._connection.execute("SELECT data FROM nodes WHERE id = ?", (identity,)).fetchone()
-        node = _decode(row[0])
+        node = decode(row[0])
         self._cache.put(identity, node)
         return node
 

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 from slipway.embedded.lakefs_server.blobs import Blob
 from slipway.embedded.lakefs_server.bodies import StagingMetadata
 from slipway.embedded.lakefs_server.refusal import RefusalError, invalid, unauthenticated
+from slipway.embedded.lakefs_server.repository import Repository
 from slipway.embedded.lakefs_server.trees import Entry
 from slipway.embedded.lakefs_server.wire import Call
 
@@ -69,11 +70,12 @@ def require_signature(call: Call, purpose: str, place: str) -> None:
         raise RefusalError(403, "the URL's signature is wrong or has expired; ask for a new one")
 
 
-def remember(call: Call, upload: str, blob: Blob) -> None:
+def remember_upload(repository: Repository, upload: str, blob: Blob) -> None:
     """Note which bytes an upload URL received, durable when this returns."""
-    with call.repository.database.writing() as connection:
-        values = (upload, blob.sha256, blob.md5, blob.size)
-        connection.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?)", values)
+    with repository.database.writing() as connection:
+        repository.blobs.claim(blob.sha256)
+        values = (upload, blob.sha256, blob.md5, blob.size, int(time.time()))
+        connection.execute("INSERT OR REPLACE INTO uploads VALUES (?, ?, ?, ?, ?)", values)
 
 
 def linked_blob(call: Call) -> tuple[Blob, StagingMetadata]:

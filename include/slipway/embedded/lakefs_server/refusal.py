@@ -41,6 +41,11 @@ def taken(kind: str, name: str) -> RefusalError:
     return RefusalError(409, f"{kind} already exists: {name}")
 
 
+def gone(sha256: str) -> RefusalError:
+    """410: the object's data is no longer there."""
+    return RefusalError(410, f"the data of this object is gone: {sha256}; upload it again")
+
+
 def no_changes(action: str) -> RefusalError:
     """400: nothing would change (the text is part of the protocol)."""
     return RefusalError(400, f"{action}: no changes")

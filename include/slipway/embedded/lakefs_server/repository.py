@@ -57,6 +57,7 @@ class Repository:
             first = history.record(connection, NO_ENTRIES, [], "Repository created", {}, committer=committer)
             connection.execute("INSERT INTO branches VALUES (?, ?, 0)", (default_branch, first.id))
         database.close()
+        BlobStore(folder)
 
 
 class Catalog:
@@ -97,14 +98,24 @@ class Catalog:
             if name in self._open:
                 raise taken("repository", name)
             draft = self._unfinished / uuid.uuid4().hex
-            draft.mkdir()
-            Repository.initialise(draft, name, namespace, default_branch, committer)
-            sync_folder(draft)
-            final = self._folder / name
-            draft.rename(final)
-            sync_folder(self._folder)
-            self._open[name] = Repository.open(final)
+            try:
+                draft.mkdir()
+                Repository.initialise(draft, name, namespace, default_branch, committer)
+                sync_folder(draft)
+                self._open[name] = self._place(draft, self._folder / name)
+            except BaseException:
+                shutil.rmtree(draft, ignore_errors=True)
+                raise
             return self._open[name]
+
+    def _place(self, draft: Path, final: Path) -> Repository:
+        draft.rename(final)
+        try:
+            sync_folder(self._folder)
+            return Repository.open(final)
+        except BaseException:
+            final.rename(draft)  # out of sight at once; deleting it takes longer
+            raise
 
     def delete(self, name: str) -> None:
         """Delete a repository and its data; 404 if there is none."""

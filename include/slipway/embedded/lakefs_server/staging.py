@@ -101,11 +101,12 @@ def put(
     """Stage an object, durable when this returns.
 
     An entry equal to the committed one leaves no uncommitted change. 403 on a protected branch, 404 without the
-    branch, 412 with ``only_new`` if the path holds an object.
+    branch, 410 if the object's data has been collected, 412 with ``only_new`` if the path holds an object.
     """
     identity = entry.encode()
     with repository.database.writing() as connection:
         require_writable(connection, branch)
+        repository.blobs.claim(entry.sha256)
         view = View.of(repository, connection, branch)
         if only_new:
             _require_absent(view, path)

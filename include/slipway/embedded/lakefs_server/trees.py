@@ -42,6 +42,11 @@ class Entry:
         return cls(sha256.hex(), checksum.hex(), size, content_type, dict(metadata))
 
 
+def sha256_of(identity: bytes) -> bytes:
+    """The digest in an encoded entry, without decoding the rest: it follows the heads of the array and of itself."""
+    return identity[3:35]
+
+
 class Trees:
     """Reads and writes trees through one database connection; all it writes is part of that one's transaction."""
 

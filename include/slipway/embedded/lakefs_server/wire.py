@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from slipway.embedded.lakefs_server.arrival import STALL_SECONDS, pieces
 from slipway.embedded.lakefs_server.gate import Gate
 from slipway.embedded.lakefs_server.names import check_path
 from slipway.embedded.lakefs_server.refusal import RefusalError, denied, invalid, unauthenticated
@@ -36,6 +37,7 @@ class Server:
     credentials: Credentials
     signer: Signer
     gate: Gate
+    stall_seconds: float = STALL_SECONDS
 
 
 @dataclass(frozen=True)
@@ -159,7 +161,7 @@ def admit(request: Request, writes: str | None) -> Call:
 
 async def _read_json(request: Request) -> Any:
     body = bytearray()
-    async for piece in request.stream():
+    async for piece in pieces(request):
         body += piece
         if len(body) > _MAX_JSON_BYTES:
             raise RefusalError(413, f"request body too large: expected at most {_MAX_JSON_BYTES} bytes")
@@ -174,7 +176,7 @@ def refuse(request: Request, error: Exception) -> Response:
     assert isinstance(error, RefusalError)  # noqa: S101 - registered for this class only
     if request.method == "HEAD":
         return Response(status_code=error.status)
-    headers = {"WWW-Authenticate": "Basic"} if error.status == 401 else None
+    headers = {401: {"WWW-Authenticate": "Basic"}, 408: {"Connection": "close"}}.get(error.status)
     return JSONResponse(error.body, error.status, headers)
 
 

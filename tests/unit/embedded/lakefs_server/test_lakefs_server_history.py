@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -118,5 +119,35 @@ def test_a_folder_of_another_format_is_refused_with_what_to_do(tmp_path: Path) -
     with database.writing() as connection:
         connection.execute("PRAGMA user_version = 1")
     database.close()
-    with pytest.raises(ConfigurationError, match=r"format 1, expected 2.*make clean"):
+    with pytest.raises(ConfigurationError, match=r"format 1, expected 3.*make clean"):
         Database(tmp_path / "meta.db")
+
+
+def test_uploads_of_the_format_before_are_taken_along(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "meta.db") as connection:
+        connection.executescript(
+            "CREATE TABLE uploads (id TEXT PRIMARY KEY, sha256 TEXT, md5 TEXT, size INTEGER);"
+            "INSERT INTO uploads VALUES ('u', 's', 'm', 1); PRAGMA user_version = 2"
+        )
+    connection.close()
+    for _ in range(2):
+        database = Database(tmp_path / "meta.db")
+        with database.reading() as connection:
+            rows = connection.execute("SELECT id, sha256, md5, size, created FROM uploads").fetchall()
+        database.close()
+        assert [row[:4] for row in rows] == [("u", "s", "m", 1)]
+        assert abs(rows[0][4] - time.time()) < 60
+
+
+def test_a_refused_commit_leaves_no_transaction_behind(tmp_path: Path) -> None:
+    database = Database(tmp_path / "meta.db")
+    with database.writing() as connection:
+        connection.execute("PRAGMA max_page_count = 1")  # this connection's disk is full now
+    for _ in range(2):
+        with pytest.raises(sqlite3.OperationalError, match="full"), database.writing() as connection:
+            connection.executemany("INSERT INTO tags VALUES (?, ?)", [(f"{n}", "x" * 9000) for n in range(9)])
+    with database.writing() as connection:
+        connection.execute("PRAGMA max_page_count = 1000000")
+        connection.execute("INSERT INTO tags VALUES ('v1', 'x')")
+    with database.reading() as connection:
+        assert references.names(connection, "tag", prefix="", after="", amount=10) == [("v1", "x")]

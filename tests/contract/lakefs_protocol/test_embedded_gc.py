@@ -1,0 +1,96 @@
+"""The server collects what nothing refers to when its operator asks, beside other work."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from slipway.connections import LakeConnection
+from slipway.embedded.lake_collect import collect
+from slipway.embedded.lakefs_server import fsck
+from slipway.errors import ConfigurationError, LakeError, UnavailableError
+from tests.contract.lakefs_protocol.embedded_server import ACCESS_KEY, KEYS, SECRET_KEY, EmbeddedServer, start
+
+OBJECTS = "/repositories/garbage/branches/main/objects"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[EmbeddedServer]:
+    server = start(tmp_path)
+    yield server
+    server.kill()
+    assert list(fsck.check(server.data, deep=True, progress=lambda *_: None)) == []
+
+
+@pytest.fixture
+def http(server: EmbeddedServer) -> Iterator[httpx.Client]:
+    with server.http() as http:
+        http.post("/repositories", json={"name": "garbage", "storage_namespace": "local://garbage"})
+        yield http
+
+
+def lake(server: EmbeddedServer, secret: str = SECRET_KEY) -> LakeConnection:
+    return LakeConnection(server.endpoint, ACCESS_KEY, secret)
+
+
+def object_files(server: EmbeddedServer) -> int:
+    return len(list((server.data / "repositories" / "garbage" / "objects").glob("*/*")))
+
+
+def test_overwritten_objects_go_when_they_are_old_and_the_rest_stays(
+    server: EmbeddedServer, http: httpx.Client
+) -> None:
+    for content in (b"first", b"second"):
+        http.post(OBJECTS, params={"path": "a"}, content=content)
+    assert collect(lake(server), older_than_seconds=3600, dry_run=False)[0]["objects"] == 0
+    would = collect(lake(server), older_than_seconds=0, dry_run=True)[0]
+    assert (would["objects"], would["bytes"], object_files(server)) == (1, 5, 2)
+    done = collect(lake(server), older_than_seconds=0, dry_run=False)[0]
+    assert (done["objects"], done["bytes"], object_files(server)) == (1, 5, 1)
+    assert http.get("/repositories/garbage/refs/main/objects", params={"path": "a"}).content == b"second"
+
+
+def test_only_the_operator_may_collect(server: EmbeddedServer, http: httpx.Client) -> None:
+    with pytest.raises(LakeError, match="401"):
+        collect(lake(server, "wrong"), older_than_seconds=0, dry_run=True)
+    assert httpx.post(f"{server.endpoint}/slipway/v1/gc").status_code == 401
+
+
+@pytest.mark.parametrize("body", [{"older_than_seconds": -1}, {"older_than_seconds": "NaN"}, {"dry_run": "perhaps"}, 7])
+def test_a_bad_request_is_refused(server: EmbeddedServer, http: httpx.Client, body: object) -> None:
+    assert httpx.post(f"{server.endpoint}/slipway/v1/gc", json=body, auth=KEYS).status_code == 400
+
+
+def test_another_lakefs_and_a_stopped_one_are_told_apart(server: EmbeddedServer, http: httpx.Client) -> None:
+    other = LakeConnection(f"{server.endpoint}/other", *KEYS)
+    with pytest.raises(ConfigurationError, match="lakeFS collects with its own"):
+        collect(other, older_than_seconds=0, dry_run=True)
+    server.kill()
+    with pytest.raises(UnavailableError, match="make up"):
+        collect(lake(server), older_than_seconds=0, dry_run=True)
+
+
+def test_writers_and_readers_go_on_meanwhile(server: EmbeddedServer, http: httpx.Client) -> None:
+    for number in range(600):
+        http.post(OBJECTS, params={"path": f"{number % 20}"}, content=b"%d" % number)
+    slowest, done = 0.0, threading.Event()
+
+    def collecting() -> None:
+        collect(lake(server), older_than_seconds=0.5, dry_run=False)
+        done.set()
+
+    time.sleep(0.6)
+    thread = threading.Thread(target=collecting)
+    thread.start()
+    while not done.is_set():
+        answer = http.post(OBJECTS, params={"path": "meanwhile"}, content=b"x")
+        assert answer.status_code == 201
+        slowest = max(slowest, answer.elapsed.total_seconds())
+    thread.join()
+    assert object_files(server) == 21
+    assert slowest < 2
