@@ -8,7 +8,7 @@ REQUIREMENTS := requirements.txt requirements-dev.txt requirements.lock $(wildca
 export PYTHONPATH := include
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e bench-lake bench-spark-io check lock audit clean
+.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e test-lake bench-lake bench-lake-gc bench-lake-kill bench-spark-io check lock audit clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -70,8 +70,17 @@ test: setup chromium ## Every test
 	@$(BIN)/pytest -q -n 2 --dist loadfile tests/contract tests/integration tests/regression tests/spark
 	@$(BIN)/pytest -q tests/e2e
 
+test-lake: setup ## The lakeFS protocol suite, against LAKEFS_ENDPOINT if that is set (docs/production.md)
+	@$(BIN)/pytest -q $(if $(LAKEFS_ENDPOINT),tests/contract/lakefs_protocol/test_protocol_*.py,tests/contract/lakefs_protocol)
+
 bench-lake: setup ## What the lake costs at 1,000 and at 1,000,000 objects: var/bench/lake.json
 	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.lake
+
+bench-lake-gc: setup ## What collecting garbage costs beside 1,000,000 objects, and others meanwhile: var/bench/lake-gc.json
+	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.lake_gc
+
+bench-lake-kill: setup ## Kill the lake's server under write load 100 times and look what is there: var/bench/lake-kill.json
+	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.lake_kill
 
 bench-spark-io: setup ## The lakefs data source against Spark's own Parquet, 5,000,000 rows: var/bench/spark-io.json
 	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.spark_io

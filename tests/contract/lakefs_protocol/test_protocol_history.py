@@ -27,12 +27,13 @@ def changes(found: object) -> list[tuple[str, str]]:
 
 
 def test_repositories_are_created_once_listed_and_deleted(client: lakefs.Client, repository: lakefs.Repository) -> None:
+    storage = repository.properties.storage_namespace
     with pytest.raises(ConflictException):
-        lakefs.Repository(repository.id, client).create(f"local://{repository.id}")
-    again = lakefs.Repository(repository.id, client).create(f"local://{repository.id}", exist_ok=True)
+        lakefs.Repository(repository.id, client).create(storage)
+    again = lakefs.Repository(repository.id, client).create(storage, exist_ok=True)
     assert again.properties.default_branch == "main"
     assert repository.id in [one.id for one in lakefs.repositories(client, prefix="repo-")]
-    gone = lakefs.Repository(repository.id + "x", client).create(f"local://{repository.id}x")
+    gone = lakefs.Repository(repository.id + "x", client).create(f"{storage}x")
     gone.delete()
     with pytest.raises(NotFoundException):
         _ = lakefs.Repository(gone.id, client).properties
