@@ -457,6 +457,27 @@ def test_an_upload_finished_during_the_sweep_is_not_deleted_with_its_old_twin(re
     assert path.read_bytes() == b"twin"
 
 
+def test_an_upload_of_the_second_under_way_keeps_its_object(repository: Repository, tmp_path: Path) -> None:
+    for number in range(3):  # of three in a row, two at least fall into one second
+        remember_upload(repository, f"{number:032x}", store(repository, b"upload %d" % number))
+        gc.collect(repository, time.time_ns())
+        assert findings(tmp_path) == []
+
+
+def test_the_ancestors_of_a_branch_and_of_a_tag_stay(repository: Repository, tmp_path: Path) -> None:
+    for number in range(3):
+        put(repository, "main", "path", b"version %d" % number)
+        branches.commit(repository, "main", f"version {number}", {})
+    branches.create_branch(repository, "tagged", "main~1")
+    put(repository, "tagged", "path", b"tagged")
+    branches.commit(repository, "tagged", "tagged", {})
+    branches.create_tag(repository, "v1", "tagged")
+    branches.delete_branch(repository, "tagged")
+    done = gc.collect(repository, time.time_ns())
+    assert (done.commits, done.objects) == (0, 0)
+    assert findings(tmp_path) == []
+
+
 def test_a_damaged_repository_is_left_alone(repository: Repository, tmp_path: Path) -> None:
     put(repository, "main", "a", b"in use")
     branches.commit(repository, "main", "one", {})
