@@ -6,13 +6,17 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
+from typer.testing import CliRunner
 
+from slipway.cli import app
 from slipway.connections import LakeConnection
 from slipway.embedded.lake_collect import collect
 from slipway.embedded.lakefs_server import fsck
+from slipway.embedded.local_settings import LocalSettings
 from slipway.errors import ConfigurationError, LakeError, UnavailableError
 from tests.contract.lakefs_protocol.embedded_server import ACCESS_KEY, KEYS, SECRET_KEY, EmbeddedServer, start
 
@@ -53,6 +57,26 @@ def test_overwritten_objects_go_when_they_are_old_and_the_rest_stays(
     done = collect(lake(server), older_than_seconds=0, dry_run=False)[0]
     assert (done["objects"], done["bytes"], object_files(server)) == (1, 5, 1)
     assert http.get("/repositories/garbage/refs/main/objects", params={"path": "a"}).content == b"second"
+
+
+def test_the_command_asks_the_local_lake(
+    server: EmbeddedServer, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content in (b"first", b"second"):
+        http.post(OBJECTS, params={"path": "a"}, content=content)
+    monkeypatch.setattr(LocalSettings, "load", lambda: SimpleNamespace(lake=lake(server)))
+    command = ["lake", "gc", "--older-than", "0"]
+    would = CliRunner().invoke(app, [*command, "--dry-run"])
+    assert (would.exit_code, "would go" in would.output, object_files(server)) == (0, True, 2)
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert object_files(server) == 1
+    server.kill()
+    assert CliRunner().invoke(app, command).exit_code == 1
+
+
+@pytest.mark.parametrize("keys", [("AKIAREADER", "reads"), ("AKIAWRITER", "writes")])
+def test_readers_and_writers_of_one_branch_may_not_collect(server: EmbeddedServer, keys: tuple[str, str]) -> None:
+    assert httpx.post(f"{server.endpoint}/slipway/v1/gc", json={}, auth=keys).status_code == 403
 
 
 def test_only_the_operator_may_collect(server: EmbeddedServer, http: httpx.Client) -> None:
