@@ -8,6 +8,9 @@ devices refuse older metadata, so that nobody can hold an update back from them 
 `keep_run_branches_days`; its log says what went, what stays, and why. A branch that a registered model version or a
 tag needs stays, and so does every branch of a line that has a run under way. Switch *Dry run* on in the form to see
 what would go.
+
+**collect_unreferenced** then frees what no branch, tag or upload under way refers to, in the embedded lake; lakeFS
+collects with a job of its own.
 """
 
 from __future__ import annotations
@@ -54,6 +57,14 @@ def sweep_branches(name: str) -> list[str]:
     return [fate.branch for fate in fates if fate.goes]
 
 
+@task(trigger_rule="all_done")
+@fail_fast
+def collect_unreferenced() -> int:
+    """Free what nothing refers to; returns how many bytes went."""
+    dry_run = bool(get_current_context()["params"]["dry_run"])
+    return housekeeping.collect_unreferenced(connections.lake_server(), dry_run=dry_run)
+
+
 with DAG(
     dag_id="slipway.housekeeping",
     dag_display_name="Slipway: housekeeping",
@@ -74,5 +85,8 @@ with DAG(
     tags=["slipway", "housekeeping"],
 ):
     refresh_channel()
-    for _name in readable_pipelines(settings().pipelines):
+    _sweeps = [
         sweep_branches.override(task_id=f"sweep_branches_{_name}")(_name)
+        for _name in readable_pipelines(settings().pipelines)
+    ]
+    _sweeps >> collect_unreferenced()

@@ -124,14 +124,18 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go.")] = False,
 ) -> None:
     """Collect what nothing refers to any more in the running local lake."""
-    from slipway.embedded import lake_collect
     from slipway.embedded.local_settings import LocalSettings
+    from slipway.lake.collect import collect
 
     try:
-        found = lake_collect.collect(LocalSettings.load().lake, older_than_seconds=older_than * 3600, dry_run=dry_run)
+        found = collect(LocalSettings.load().lake, older_than_seconds=older_than * 3600, dry_run=dry_run)
     except SlipwayError as error:
         _fail(error)
-    lake_collect.show(found, Console(highlight=False), dry_run=dry_run)
+    columns = ("commits", "nodes", "uploads", "objects", "bytes", "seconds", "longest_hold_ms")
+    table = Table("repository", *columns, title="would go" if dry_run else "collected")
+    for one in found:
+        table.add_row(one["repository"], *(f"{one[name]:,}" for name in columns))
+    Console(highlight=False).print(table)
 
 
 def _fail(error: SlipwayError) -> NoReturn:

@@ -22,10 +22,10 @@ import httpx
 from rich.console import Console
 
 from slipway.connections import LakeConnection
-from slipway.embedded.lake_collect import collect
 from slipway.embedded.lakefs_server import branches
 from slipway.embedded.lakefs_server.repository import Catalog, Repository
 from slipway.embedded.lakefs_server.trees import Entry
+from slipway.lake.collect import collect
 from tests.bench.lake import fill, name
 from tests.contract.lake.server import running_server
 

@@ -1,4 +1,4 @@
-"""Housekeeping of the lake: run branches that nobody published go when their keep time is over."""
+"""Housekeeping of the lake: run branches nobody published go when their keep time is over, then what they held."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
-from slipway.connections import MlflowConnection
-from slipway.errors import LakeNotFoundError
+from slipway.connections import LakeConnection, MlflowConnection
+from slipway.errors import ConfigurationError, LakeNotFoundError
+from slipway.lake.collect import collect
 from slipway.lake.records import CommitInfo
 from slipway.lake.retention import BranchState, Fate, decide, line_of
 from slipway.pipeline.spec import Pipeline
@@ -64,6 +65,25 @@ def sweep_branches(
         done = "stays" if not fate.goes else "would be deleted" if dry_run else "deleted"
         _LOG.info("branch %s of %s %s: %s", fate.branch, pipeline.repository, done, fate.reason)
     return fates
+
+
+def collect_unreferenced(lake: LakeConnection, *, dry_run: bool = False) -> int:
+    """Free what no branch, tag or young upload of the embedded lake refers to; returns how many bytes went.
+
+    lakeFS collects with a job of its own, which the log then says; nothing is done.
+
+    Raises:
+        UnavailableError: the lake does not answer.
+        LakeError: it refuses; the key must be an admin's.
+    """
+    try:
+        found = collect(lake, dry_run=dry_run)
+    except ConfigurationError as error:
+        _LOG.info("%s", error)
+        return 0
+    for one in found:
+        _LOG.info("%s of %s: %s", "would go" if dry_run else "collected", one["repository"], one)
+    return sum(one["bytes"] for one in found)
 
 
 def _look(lake: SweptLake, pipeline: Pipeline) -> list[BranchState]:

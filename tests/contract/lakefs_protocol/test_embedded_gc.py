@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -14,10 +15,11 @@ from typer.testing import CliRunner
 
 from slipway.cli import app
 from slipway.connections import LakeConnection
-from slipway.embedded.lake_collect import collect
 from slipway.embedded.lakefs_server import fsck
 from slipway.embedded.local_settings import LocalSettings
 from slipway.errors import ConfigurationError, LakeError, UnavailableError
+from slipway.lake.collect import KEEP_SECONDS, collect
+from slipway.stages import housekeeping
 from tests.contract.lakefs_protocol.embedded_server import ACCESS_KEY, KEYS, SECRET_KEY, EmbeddedServer, start
 
 OBJECTS = "/repositories/garbage/branches/main/objects"
@@ -118,3 +120,18 @@ def test_writers_and_readers_go_on_meanwhile(server: EmbeddedServer, http: httpx
     thread.join()
     assert object_files(server) == 21
     assert slowest < 2
+
+
+def test_housekeeping_frees_what_is_old_and_leaves_lakefs_to_its_own_job(
+    server: EmbeddedServer, http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for content in (b"first", b"second"):
+        http.post(OBJECTS, params={"path": "a"}, content=content)
+    assert housekeeping.collect_unreferenced(lake(server)) == 0
+    old = time.time() - 2 * KEEP_SECONDS
+    for path in (server.data / "repositories" / "garbage" / "objects").glob("*/*"):
+        os.utime(path, (old, old))
+    assert housekeeping.collect_unreferenced(lake(server), dry_run=True) == 5 and object_files(server) == 2
+    assert housekeeping.collect_unreferenced(lake(server)) == 5 and object_files(server) == 1
+    elsewhere = LakeConnection(f"{server.endpoint}/api/v1/nowhere", ACCESS_KEY, SECRET_KEY)
+    assert housekeeping.collect_unreferenced(elsewhere) == 0

@@ -1,20 +1,21 @@
-"""``slipway lake gc``: have the running embedded lake collect what nothing refers to."""
+"""Have the embedded lake collect what nothing refers to; lakeFS itself does so with a job of its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import httpx
-from rich.console import Console
-from rich.table import Table
 
 from slipway.connections import LakeConnection
 from slipway.errors import ConfigurationError, LakeError, UnavailableError
 
-_COLUMNS = ("commits", "nodes", "uploads", "objects", "bytes", "seconds", "longest_hold_ms")
+KEEP_SECONDS = 24 * 3600.0
+"""As long as a staging address may be linked: what is younger may be on its way."""
 
 
-def collect(lake: LakeConnection, *, older_than_seconds: float, dry_run: bool) -> list[dict[str, Any]]:
+def collect(
+    lake: LakeConnection, *, older_than_seconds: float = KEEP_SECONDS, dry_run: bool = False
+) -> list[dict[str, Any]]:
     """Ask the server to collect; what went (with ``dry_run``: would go), by repository.
 
     Raises ConfigurationError if the server is lakeFS itself, UnavailableError if it does not answer, LakeError if it
@@ -35,11 +36,3 @@ def collect(lake: LakeConnection, *, older_than_seconds: float, dry_run: bool) -
     if answer.is_error:
         raise LakeError(f"the lake at {lake.endpoint} did not collect: {answer.status_code} {answer.text}")
     return list(answer.json()["repositories"])
-
-
-def show(found: list[dict[str, Any]], console: Console, *, dry_run: bool) -> None:
-    """Print what ``collect`` returned."""
-    table = Table("repository", *_COLUMNS, title="would go" if dry_run else "collected")
-    for one in found:
-        table.add_row(one["repository"], *(f"{one[name]:,}" for name in _COLUMNS))
-    console.print(table)
