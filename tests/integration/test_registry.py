@@ -27,6 +27,7 @@ from slipway.registry.client import connect
 from slipway.registry.lock import advisory_lock
 from slipway.registry.registration import FINGERPRINT_TAG, INDEX, Registration
 from slipway.settings import settings
+from tests.simulators.registry import RegistrySimulator
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -114,37 +115,61 @@ def versions(connection, name):
     return connect(connection).search_model_versions(f"name = '{name}'")
 
 
-def test_versions_are_found_by_the_value_of_a_tag_the_oldest_first(mlflow_server):
+@pytest.fixture(params=["simulator", "mlflow"])
+def either(request, mlflow_server):
+    """The simulator that other tests use, and MLflow: the same is asked of both."""
+    return (RegistrySimulator() if request.param == "simulator" else registry), mlflow_server
+
+
+def test_versions_are_found_by_the_value_of_a_tag_the_oldest_first(either):
+    api, place = either
     for character, commit in (("1", "c0ffee"), ("2", "facade"), ("3", "c0ffee")):
-        registry.register(mlflow_server, registration("by_tag", character, tags={"slipway.model_commit": commit}))
-    registry.register(mlflow_server, registration("by_tag_other", "4", tags={"slipway.model_commit": "decade"}))
-    assert registry.versions_by_tag(mlflow_server, "by_tag", "slipway.model_commit") == {"c0ffee": "1", "facade": "2"}
-    assert registry.versions_by_tag(mlflow_server, "by_tag", "absent") == {}
-    assert registry.versions_by_tag(mlflow_server, "never_registered", "slipway.model_commit") == {}
+        api.register(place, registration("by_tag", character, tags={"slipway.model_commit": commit}))
+    api.register(place, registration("by_tag_other", "4", tags={"slipway.model_commit": "decade"}))
+    assert api.versions_by_tag(place, "by_tag", "slipway.model_commit") == {"c0ffee": "1", "facade": "2"}
+    assert api.versions_by_tag(place, "by_tag", "absent") == {}
+    assert api.versions_by_tag(place, "never_registered", "slipway.model_commit") == {}
 
 
-def test_a_registered_model_is_found_tagged_and_the_challenger(mlflow_server):
-    version = registry.register(mlflow_server, registration("found", "a"))
+def test_a_registered_model_is_found_tagged_and_the_challenger(either):
+    api, place = either
+    version = api.register(place, registration("found", "a"))
     assert version == "1"
-    assert registry.find(mlflow_server, "found", "a" * 64) == "1"
-    assert registry.find(mlflow_server, "found", "b" * 64) is None
-    tags = registry.version_tags(mlflow_server, "found", "1")
+    assert api.find(place, "found", "a" * 64) == "1"
+    assert api.find(place, "found", "b" * 64) is None
+    tags = api.version_tags(place, "found", "1")
     assert tags["slipway.data_commit"] == "c0ffee"
     assert tags[FINGERPRINT_TAG] == "a" * 64
-    assert connect(mlflow_server).get_model_version_by_alias("found", "challenger").version == "1"
-    assert registry.champion(mlflow_server, "found") is None
-    registry.set_alias(mlflow_server, "found", CHAMPION, "1")
-    assert registry.champion(mlflow_server, "found") == "1"
+    assert api.challenger(place, "found") == "1"
+    assert api.champion(place, "found") is None
+    api.set_alias(place, "found", CHAMPION, "1")
+    assert api.champion(place, "found") == "1"
 
 
-def test_registering_again_returns_the_same_version_and_a_new_fingerprint_the_next(mlflow_server):
-    first = registry.register(mlflow_server, registration("again", "a"))
-    assert registry.register(mlflow_server, registration("again", "a")) == first
-    assert registry.register(mlflow_server, registration("again", "b")) == "2"
-    assert registry.register(mlflow_server, registration("again", "a")) == first
-    assert len(versions(mlflow_server, "again")) == 2
-    challenger = connect(mlflow_server).get_model_version_by_alias("again", "challenger")
-    assert challenger.version == "2", "a late retry must not move the alias back"
+def test_registering_again_returns_the_same_version_and_a_new_fingerprint_the_next(either):
+    api, place = either
+    first = api.register(place, registration("again", "a"))
+    assert api.register(place, registration("again", "a")) == first
+    assert api.register(place, registration("again", "b")) == "2"
+    assert api.register(place, registration("again", "a")) == first
+    assert api.challenger(place, "again") == "2", "a late retry must not move the alias back"
+
+
+def test_what_was_registered_is_downloaded_and_what_is_not_there_is_refused(either):
+    api, place = either
+    api.register(place, registration("files", "a"))
+    assert api.download(place, "files", "1", ["evaluation.json"]) == {"evaluation.json": b"{}"}
+    with pytest.raises(RegistryError, match="absent"):
+        api.download(place, "files", "1", ["absent"])
+    for ask in (api.download, api.version_tags):
+        with pytest.raises(RegistryError):
+            ask(place, "files", "2")
+
+
+def test_a_retry_makes_no_second_version_in_mlflow(mlflow_server):
+    for character in "aba":
+        registry.register(mlflow_server, registration("retried", character))
+    assert len(versions(mlflow_server, "retried")) == 2
 
 
 def test_everything_registered_is_downloaded_and_verified(mlflow_server):

@@ -1,6 +1,6 @@
 """``RegistrySimulator``: model versions in memory, the twin of ``slipway.registry.mlflow_registry``'s functions.
 
-``tests/contract/registry`` runs the same suite on it and on MLflow.
+``tests/integration/test_registry.py`` asks the same of it and of MLflow.
 """
 
 from __future__ import annotations
