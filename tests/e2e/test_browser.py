@@ -50,6 +50,7 @@ def test_an_ingest_is_triggered_from_its_form_and_succeeds(page, project):
     project.airflow().unpause("flight_delay.ingest")
     log_in(page, project)
     page.goto(f"{project.local().airflow_url}/dags/flight_delay.ingest")
+    expect(page.get_by_role("button", name="Trigger").first).to_be_visible()
     page.screenshot(path=EVIDENCE / "1-dag.png")
     page.get_by_role("button", name="Trigger").first.click()
     form = page.get_by_role("dialog")
