@@ -47,8 +47,7 @@ check: setup ## What a developer runs before every commit: ruff, mypy, unit test
 	@$(BIN)/ruff format --check --quiet . || { echo "run: $(BIN)/ruff format ."; exit 1; }
 	@$(BIN)/mypy include/slipway plugins dags spark_jobs
 	@$(BIN)/mypy include/models docker/make_secrets.py docker/airflow docker/spark
-	@$(BIN)/pytest -q -n 2 tests/unit
-	@$(BIN)/pytest -q tests/dags
+	@$(BIN)/pytest -q -n 2 tests/unit tests/dags
 
 test-unit: setup ## The fast tests
 	@$(BIN)/pytest -q -n 2 tests/unit
