@@ -57,6 +57,7 @@ def land_raw(name: str) -> dict[str, Any]:
         pipeline,
         partition_of(context),
         root=settings().root,
+        copies=settings().feed_copies,
         force=bool(context["params"]["force"]),
         reported=remember_reports(context),
     )

@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         return self.root / "include" / "pods"
 
     @property
+    def feed_copies(self) -> Path:
+        """Parsed copies of the feeds' files; may be deleted at any time."""
+        return self.var / "feed"
+
+    @property
     def spark_jobs(self) -> Path:
         return self.root / "spark_jobs"
 

@@ -21,6 +21,8 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 """Airflow's processes: name -> arguments of its command line."""
+FORKING = frozenset({"scheduler", "dag-processor"})
+"""Those that fork a process for every task or DAG file."""
 
 
 def executable() -> Path:
@@ -63,7 +65,7 @@ def configuration(
             "stale_dag_threshold": "120",
         },
         "scheduler": {
-            "scheduler_idle_sleep_time": "1",
+            "scheduler_idle_sleep_time": "0.25",
             "catchup_by_default": "False",
             "scheduler_health_check_threshold": "60",
         },
@@ -99,6 +101,9 @@ def environment(layout: Layout) -> dict[str, str]:
     """What Airflow's processes need beside what every service has."""
     return {
         "AIRFLOW_HOME": str(layout.airflow_home),
+        # The task libraries may start no threads: a fork has only the one that forked.
+        "JE_ARROW_MALLOC_CONF": "background_thread:false",
+        "OPENBLAS_NUM_THREADS": "1",
         # MLflow prints links to its runs; with a login in its URL they would be passwords in task logs.
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
         "PYTHONPATH": f"{layout.root / 'include'}:{layout.root / 'plugins'}",

@@ -178,11 +178,12 @@ def _airflow(environment: Environment) -> tuple[Service, ...]:
     services = []
     for name, arguments in airflow_home.SERVICES.items():
         serves = name == "api-server"
+        loaded = (start_python.TASK_LIBRARIES,) if name in airflow_home.FORKING else ()
         services.append(
             Service(
                 name=f"airflow-{name}",
                 title=titles.get(name, f"Airflow {name}"),
-                command=(sys.executable, start_python.__file__, "airflow", *arguments),
+                command=(sys.executable, start_python.__file__, *loaded, "airflow", *arguments),
                 environment=variables,
                 needs=(DATABASE_OF_AIRFLOW,),
                 conn_id="slipway_airflow" if serves else None,

@@ -1,7 +1,8 @@
 """A CSV file (plain, ``.gz`` or ``.zip``) inside an installed Python package.
 
 The package is located, never imported: some packages read all their data, or start frameworks, on import.
-Parsed files are kept for the life of the process, because a backfill asks for many days of the same file.
+Parsed files are kept, because a backfill asks for many days of the same file: in the process, and as parsed copies
+where there is a folder for them.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import importlib.util
 import zipfile
 import zlib
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from slipway.errors import ConfigurationError, UnreadableDataError
+from slipway.feed.parsed_copy import parsed_copy
 from slipway.feed.partitioning import ROW_COLUMN, rows_of_batch, rows_of_date
 from slipway.pipeline.spec import TableSource
 
@@ -32,6 +34,8 @@ class PackageCsv:
     """The ``Source`` a ``TableSource`` describes."""
 
     table: TableSource
+    copies: Path | None = None
+    """Folder for parsed copies of the files; ``None``: each process parses for itself."""
 
     @property
     def place(self) -> str:
@@ -39,8 +43,7 @@ class PackageCsv:
 
     def rows(self, day: dt.date) -> pa.Table:
         path = locate(self.table.package, self.table.file)
-        stat = path.stat()
-        table = _parse_file(path, self.table.columns, (stat.st_mtime_ns, stat.st_size))
+        table = self._parsed(path)
         if self.table.date_columns is not None:
             self._require(table, self.table.date_columns)
             return rows_of_date(table, self.table.date_columns, day)
@@ -51,6 +54,13 @@ class PackageCsv:
                 f"{self.place}: rows_per_day adds a column {ROW_COLUMN!r}, which the file already has; rename that one"
             )
         return rows_of_batch(table, self.table.rows_per_day, day)
+
+    def _parsed(self, path: Path) -> pa.Table:
+        stat = path.stat()
+        parse = partial(_parse_file, path, self.table.columns, (stat.st_mtime_ns, stat.st_size))
+        if self.copies is None:
+            return parse()
+        return parsed_copy(self.copies, path, self.table.columns, Path(__file__), parse)
 
     def _require(self, table: pa.Table, columns: tuple[str, ...]) -> None:
         for name in columns:

@@ -49,19 +49,21 @@ def land(
     partition: dt.date,
     *,
     root: Path,
+    copies: Path | None = None,
     force: bool = False,
     reported: Reported = unread,
 ) -> Landing:
     """Fetch the raw tables of a partition and put them on its run branch, checked against their contracts.
 
-    ``reported`` is told where the quality reports of the raw tables are.
+    ``reported`` is told where the quality reports of the raw tables are; ``copies`` is a folder for parsed copies of
+    the feed's files.
 
     Raises:
         EmptyPartitionError: the feed has no rows of a table that needs some.
         ContractError: a raw table breaks its contract; the run branch is kept and holds the report.
     """
     day = partition.isoformat()
-    tables = fetch(pipeline.feed, partition)
+    tables = fetch(pipeline.feed, partition, copies)
     objects = {raw_path(name, day): to_parquet(table) for name, table in tables.items()}
     inputs = {path: sha256_bytes(data) for path, data in objects.items()}
     ingredients = ingredients_of(pipeline, day, inputs, root)

@@ -9,6 +9,7 @@ import pytest
 
 from slipway.errors import ConfigurationError, UnreadableDataError
 from slipway.feed.fetch import fetch
+from slipway.feed.parquet import to_parquet
 from slipway.pipeline.load import load_pipeline
 from slipway.pipeline.spec import Feed, TableSource
 from slipway.settings import settings
@@ -194,3 +195,13 @@ def test_a_file_without_lines_has_no_partition(package: Path) -> None:
     (package / "v.csv").write_text("a,b\n")
 
     assert fetch(batched("v.csv", rows_per_day=5), dt.date(2013, 1, 1))["values"].num_rows == 0
+
+
+def test_days_from_parsed_copies_are_the_days_of_the_file(flights: Feed, tmp_path: Path) -> None:
+    for day in (dt.date(2013, 1, 1), dt.date(2013, 7, 4)):
+        copied, parsed = fetch(flights, day, tmp_path), fetch(flights, day)
+        assert copied == parsed
+        assert {name: to_parquet(table) for name, table in copied.items()} == {
+            name: to_parquet(table) for name, table in parsed.items()
+        }
+    assert len(list(tmp_path.iterdir())) == 2
