@@ -1,17 +1,16 @@
 """
 ### Ingest: one day from the feed to published features
 
-1. **land** fetches the day's raw tables, opens a run branch off `main` and puts them there, checked against their
-   contracts.
-2. **features** runs the pipeline's Spark job from that branch to that branch.
-3. **publish** checks the features against their contract, commits with provenance and merges into `main`; the
+1. **features** fetches the day's raw tables, opens a run branch off `main`, puts them there, checked against their
+   contracts, and runs the pipeline's Spark job from that commit to that branch.
+2. **publish** checks the features against their contract, commits with provenance and merges into `main`; the
    asset event carries the commit and the partition.
 
 Runs daily for the day before. Trigger by hand with a partition, or backfill many days:
 `airflow backfill create --dag-id <pipeline>.ingest --from-date 2013-02-01 --to-date 2013-02-14`.
 
 When a check fails, `main` is unchanged and the run branch stays with the report; the task's error names both.
-**land** and **publish** have a button for each report, *Quality report: <dataset>*, also when they failed.
+**features** and **publish** have a button for each report, *Quality report: <dataset>*, also when they failed.
 """
 
 from __future__ import annotations
@@ -45,10 +44,11 @@ PARAMS = {
 }
 
 
-@task(task_id="land")
+# A Spark that crashed needs a minute to come back: a try waits 5 s for it. A retry finds the branch as it left it.
+@task(task_id="features", pool="spark", retries=4, retry_delay=dt.timedelta(seconds=15))
 @fail_fast
-def land_raw(name: str) -> dict[str, Any]:
-    """Put the day's raw tables on a run branch."""
+def features(name: str) -> dict[str, Any]:
+    """Land the day's raw tables on a run branch, and make its features there."""
     context = get_current_context()
     pipeline = find_pipeline(settings().pipelines, name)
     landing = land(
@@ -61,25 +61,16 @@ def land_raw(name: str) -> dict[str, Any]:
         force=bool(context["params"]["force"]),
         reported=remember_reports(context),
     )
-    return asdict(landing)
-
-
-# A Spark that crashed needs a minute to come back: a try waits 5 s for it.
-@task(task_id="features", pool="spark", retries=4, retry_delay=dt.timedelta(seconds=15))
-@fail_fast
-def features(name: str, landing: dict[str, Any]) -> dict[str, Any]:
-    """Make the day's features on the run branch."""
-    pipeline = find_pipeline(settings().pipelines, name)
     make_features(
         connections.lake(),
         connections.ledger(),
         pipeline,
-        Landing(**landing),
+        landing,
         root=settings().root,
         connection=connections.spark(),
         credentials=connections.lake_server(),
     )
-    return landing
+    return asdict(landing)
 
 
 def ingest_line(pipeline: Pipeline) -> DAG:
@@ -122,8 +113,8 @@ def ingest_line(pipeline: Pipeline) -> DAG:
         },
         tags=["slipway", pipeline.name, "ingest"],
     ) as dag:
-        landing = land_raw(pipeline.name)
-        published_commit = publish(features(pipeline.name, landing))
+        landing = features(pipeline.name)
+        published_commit = publish(landing)
         link_reports(landing, *pipeline.raw)
         link_reports(published_commit, STAGE)
     return dag

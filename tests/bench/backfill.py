@@ -41,6 +41,7 @@ FIRST = dt.date(2013, 1, 1)
 WARM = dt.date(2013, 6, 1)
 AT_ONCE = 4
 """Runs of a backfill at once, in both DAGs."""
+POLL_S = 1.0
 INGEST, PLAIN = "flight_delay.ingest", "plain_spark_submit"
 KINDS = {
     "SparkConnectServer": "spark",
@@ -153,7 +154,7 @@ def _until_done(airflow: AirflowApi, dag: str, count: int, ours: Callable[[DagRu
             raise SystemExit(f"{dag}: expected every run to succeed, failed: {failed}")
         if sum(run.state == "success" for run in runs) == count:
             return runs
-        time.sleep(0.5)
+        time.sleep(POLL_S)
 
 
 def core_seconds() -> dict[str, float]:

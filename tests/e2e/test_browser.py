@@ -87,7 +87,9 @@ def open_report(page: Page, project, run, task: str, dataset: str) -> None:
     page.screenshot(path=EVIDENCE / f"5-report-{dataset}-{run.state}.png", full_page=True)
 
 
-@pytest.mark.parametrize(("task", "dataset"), [("publish", "features"), ("land", "flights"), ("land", "weather")])
+@pytest.mark.parametrize(
+    ("task", "dataset"), [("publish", "features"), ("features", "flights"), ("features", "weather")]
+)
 def test_a_report_opens_from_its_task_after_the_run_branch_is_gone(page, project, task, dataset):
     open_report(page, project, wait_for(project, PARTITION), task, dataset)
     expect(page.get_by_role("heading", level=1)).to_have_text(f"{dataset}, {PARTITION}: pass")
@@ -102,7 +104,7 @@ def test_the_report_of_a_refused_day_opens_from_the_failed_task(page, project):
     finally:
         project.change_pipeline("flight_delay", "year: {type: int64, min: 2014", "year: {type: int64, min: 1987")
     assert run.state == "failed"
-    open_report(page, project, run, "land", "flights")
+    open_report(page, project, run, "features", "flights")
     expect(page.get_by_role("heading", level=1)).to_have_text(f"flights, {REFUSED}: fail")
     expect(page.get_by_role("heading", name="What failed")).to_be_visible()
     answer = page.request.get(page.url)

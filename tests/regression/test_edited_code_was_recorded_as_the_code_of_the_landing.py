@@ -42,7 +42,9 @@ def features(shop: Shop, landing) -> None:
 def test_features_are_not_made_by_other_code_than_was_landed(shop, job):
     landing = shop.land()
     edit(shop, job)
-    with pytest.raises(ConfigurationError, match=rf"changed since: spark_jobs/{job}\.py; .*clear the run from `land`"):
+    with pytest.raises(
+        ConfigurationError, match=rf"changed since: spark_jobs/{job}\.py; .*clear the run from `features`"
+    ):
         features(shop, landing)
 
 

@@ -77,6 +77,7 @@ def land(
         rows={name: table.num_rows for name, table in tables.items()},
         code=combined(ingredients.code),
         sources=sources_of(pipeline, ingredients),
+        raw=None,
         commit=None,
     )
     gate = _gate(lake, pipeline, landing, reported)
@@ -113,7 +114,7 @@ def _put(
     message = f"{pipeline.name} {landing.partition}: raw tables"
     landed = lake.commit(pipeline.repository, landing.branch, message, {"slipway.fingerprint": landing.fingerprint})
     _announce(gate, tables, landed)
-    return landing
+    return replace(landing, raw=landed)
 
 
 def publish_features(

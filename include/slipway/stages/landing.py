@@ -35,6 +35,8 @@ class Landing:
     """Digest over the job's code closure."""
     sources: dict[str, str]
     """What this checkout adds to the fingerprint, source -> digest: code, dependency lock, contracts."""
+    raw: str | None
+    """The commit of the run branch with the raw tables; ``None`` when there is nothing left to do."""
     commit: str | None
     """The commit that already holds these features; ``None`` when they have to be made."""
 
@@ -102,4 +104,4 @@ def published_beside(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: La
 def require_landed_code(pipeline: Pipeline, landing: Landing, root: Path) -> None:
     """Raise ``ConfigurationError`` when the code or the contracts are no longer those the landing fingerprinted."""
     now = sources_of(pipeline, ingredients_of(pipeline, landing.partition, landing.inputs, root))
-    require_unchanged(landing.sources, now, since="land")
+    require_unchanged(landing.sources, now, since="features")

@@ -1,4 +1,4 @@
-"""The features step: the pipeline's Spark job, from its run branch to its run branch."""
+"""The features step: the pipeline's Spark job, from the commit of the raw tables to its run branch."""
 
 from __future__ import annotations
 
@@ -132,14 +132,14 @@ def make_features(
         ConfigurationError: there is no such job, it lacks ``INPUTS`` or ``transform``, or the code changed since the
             landing.
     """
-    if landing.commit or published_beside(lake, ledger, pipeline, landing):
+    if landing.raw is None or published_beside(lake, ledger, pipeline, landing):
         return
     require_landed_code(pipeline, landing, root)
     job = load_job(root / "spark_jobs" / f"{pipeline.features.job}.py")
     runner = load_job(root / "spark_jobs" / "job.py")
-    branch = LakeUri(pipeline.repository, landing.branch, "")
-    output = str(branch / features_prefix(landing.partition))
-    place = {"source": str(branch), "output": output, "partition": landing.partition}
+    raw = LakeUri(pipeline.repository, landing.raw, "")
+    output = LakeUri(pipeline.repository, landing.branch, features_prefix(landing.partition))
+    place = {"source": str(raw), "output": str(output), "partition": landing.partition}
     options = {} if connection.remote else datasource_options(credentials)
     with session(connection) as spark:
         try:
