@@ -32,6 +32,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from rich.console import Console
 
+from slipway.embedded import spark_server
 from slipway.embedded.airflow_api import AirflowApi, DagRun
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
@@ -65,8 +66,8 @@ from airflow.sdk import DAG
 
 with DAG({dag!r}, schedule="@daily", start_date=dt.datetime(2013, 1, 1, tzinfo=dt.UTC),
          end_date=dt.datetime(2013, 12, 31, tzinfo=dt.UTC), catchup=False):
-    BashOperator(task_id="day", bash_command="{submit} {job} --day {{{{ ds }}}} --folder {folder}", append_env=True,
-                 env={{"PYTHONPATH": {path!r}}})
+    BashOperator(task_id="day", bash_command="{submit} {job} --day {{{{ ds }}}} --folder {folder}",
+                 append_env=True, env={environment!r})
 """
 
 
@@ -85,7 +86,9 @@ def loop(days: list[dt.date], folder: Path) -> float:
     """Seconds of the plain loop, in a Python of its own."""
     command = [sys.executable, "-m", "tests.bench.backfill", "--loop", str(folder), "--days", str(len(days))]
     environment = {**os.environ, "PYTHONPATH": ":".join(str(ROOT / part) for part in ("include", "spark_jobs", "."))}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run(command, cwd=ROOT, env=environment, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"the plain loop failed:\n{done.stderr[-4000:]}")
     return float(done.stdout.splitlines()[-1])
 
 
@@ -102,12 +105,18 @@ def _loop_here(days: list[dt.date], folder: Path) -> None:
 
 def add_plain_dag(project: Project, folder: Path) -> None:
     """Put the DAG that runs ``spark-submit`` beside Slipway's."""
+    home = spark_server.spark_home()
+    environment = {
+        "PYTHONPATH": f"{project.root}/include:{project.root}/spark_jobs",
+        "SPARK_HOME": str(home),
+        "PYSPARK_PYTHON": sys.executable,
+    }
     text = PLAIN_DAG.format(
         dag=PLAIN,
-        submit=Path(sys.executable).parent / "spark-submit",
+        submit=home / "bin" / "spark-submit",
         job=ROOT / "tests/bench/plain_day.py",
         folder=folder,
-        path=f"{project.root}/include:{project.root}/spark_jobs",
+        environment=environment,
     )
     (project.root / "dags" / "plain.py").write_text(text, encoding="utf-8")
 

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from slipway.embedded import airflow_home
+from slipway.embedded import airflow_home, start_python
 from slipway.embedded.layout import Layout
 from slipway.embedded.task_libraries import TASK_LIBRARIES
 from slipway.settings import settings
@@ -13,8 +13,6 @@ from slipway.settings import settings
 ROOT = settings().root
 A_RUN = """
 import json, os, sys
-from slipway.embedded import task_libraries
-task_libraries.load()
 threads = len(os.listdir("/proc/self/task"))
 before = set(sys.modules)
 
@@ -27,10 +25,9 @@ from slipway.settings import settings
 
 contract = find_pipeline(settings().pipelines, "flight_delay").raw["weather"]
 check("weather", pa.table({"origin": ["JFK"]}), contract, "2013-01-01")
-own = ("slipway", "slipway_airflow", "job", "flight_features", "ingest")
-late = sorted(name for name in set(sys.modules) - before if name.partition(".")[0] not in own)
-standard = [name for name in late if name.partition(".")[0] in sys.stdlib_module_names]
-print(json.dumps({"threads": threads, "late": [name for name in late if name not in standard]}))
+own = ("slipway", "slipway_airflow", "job", "flight_features", "ingest", *sys.stdlib_module_names)
+late = [name for name in set(sys.modules) - before if name.partition(".")[0] not in own]
+print(json.dumps({"threads": threads, "arguments": sys.argv[1:], "late": sorted(late)}))
 """
 FEW = 15
 """Modules that may come late: lazily imported parts, a few milliseconds in all."""
@@ -42,12 +39,17 @@ def test_they_are_of_installed_packages_so_that_a_task_runs_the_code_its_fingerp
 
 
 def test_an_ingest_run_then_imports_no_other_library_and_the_forking_process_has_one_thread(tmp_path: Path) -> None:
-    layout = Layout(ROOT, tmp_path, tmp_path)
-    environment = {"PYTHONPATH": "include", "PATH": "/usr/bin:/bin", **airflow_home.environment(layout)}
+    (tmp_path / "a_run.py").write_text(A_RUN)
+    environment = {
+        "PATH": "/usr/bin:/bin",
+        **airflow_home.environment(Layout(ROOT, tmp_path, tmp_path)),
+        "PYTHONPATH": f"{ROOT / 'include'}:{tmp_path}",
+    }
     done = subprocess.run(
-        [sys.executable, "-c", A_RUN],
+        [sys.executable, start_python.__file__, start_python.TASK_LIBRARIES, "a_run", "--an", "argument"],
         cwd=ROOT, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["threads"] == 1
+    assert found["arguments"] == ["--an", "argument"]
     assert len(found["late"]) < FEW, found["late"]

@@ -57,6 +57,11 @@ class Layout:
         return self.var / "postgres"
 
     @property
+    def lake_users(self) -> Path:
+        """Further users of the embedded lake; written by hand, or not there."""
+        return self.var / "lakefs-users.json"
+
+    @property
     def lake(self) -> Path:
         return self.var / "lake"
 

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from slipway.embedded import airflow_home, mlflow_server, postgres, spark_server, start_python
 from slipway.embedded.environment import Environment
+from slipway.embedded.lake_users import lake_users
 
 Signal = Literal["TERM", "INT"]
 DATABASE_OF_AIRFLOW = "airflow-database"
@@ -73,7 +74,7 @@ def _postgres(environment: Environment) -> Service:
 
 def _lake(environment: Environment) -> Service:
     lake, layout, port = environment.local.lake, environment.layout, environment.port("lakefs_default")
-    credentials = layout.private / "lakefs.json"
+    credentials, users = layout.private / "lakefs.json", lake_users(layout.lake_users)
     return Service(
         name="lakefs",
         title="lakeFS (embedded)",
@@ -85,7 +86,7 @@ def _lake(environment: Environment) -> Service:
         conn_id="lakefs_default",
         port=port,
         ready=f"{lake.endpoint}/api/v1/healthcheck",
-        files={credentials: _json(lakefs_access_key=lake.access_key, lakefs_secret_key=lake.secret_key)},
+        files={credentials: _json(lakefs_access_key=lake.access_key, lakefs_secret_key=lake.secret_key, users=users)},
     )  # fmt: skip
 
 
@@ -205,5 +206,5 @@ def _module(name: str, *arguments: object) -> tuple[str, ...]:
     return (sys.executable, "-m", name, *(str(argument) for argument in arguments))
 
 
-def _json(**values: str) -> str:
+def _json(**values: Any) -> str:
     return json.dumps(values) + "\n"

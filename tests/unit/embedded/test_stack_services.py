@@ -17,9 +17,10 @@ import pytest
 from slipway.embedded import airflow_home, launch, processes, spark_server, start_python
 from slipway.embedded.airflow_import import connection_body
 from slipway.embedded.environment import Environment
+from slipway.embedded.lakefs_server.signing import Credentials
 from slipway.embedded.layout import Layout
 from slipway.embedded.ports import check_ports, is_free
-from slipway.embedded.secret_store import Secrets, ensure_secrets
+from slipway.embedded.secret_store import Secrets, ensure_secrets, write_private
 from slipway.embedded.services import Service, table
 from slipway.embedded.settings_file import load_settings_file
 from slipway.embedded.supervision import Supervisor
@@ -103,6 +104,29 @@ def test_only_a_service_whose_start_changed_is_reported_as_changed(environment: 
     place.airflow_settings.write_text(place.airflow_settings.read_text().replace("18000", "18001"))
     moved = Environment.of(place, load_settings_file(place.airflow_settings), environment.secrets)
     assert supervisor.configure(table(moved)) == {"lakefs", "spark"}  # Spark's workers must find the lake
+
+
+def test_a_key_added_for_the_lake_restarts_it_alone_and_the_lake_knows_it(environment: Environment) -> None:
+    supervisor = Supervisor(environment.layout)
+    supervisor.configure(table(environment))
+    user = {"id": "notebook", "access_key": "reader", "secret_key": "s3cret", "role": "read"}
+    write_private(environment.layout.lake_users, json.dumps([user]))
+    assert supervisor.configure(table(environment)) == {"lakefs"}
+    known = Credentials.read(environment.layout.private / "lakefs.json")
+    assert [user.id for user in known.users] == ["notebook"]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "problem"),
+    [("[]", 0o644, "chmod 600"), ("{", 0o600, "expected JSON"), ("{}", 0o600, "expected a list of users")],
+)
+def test_keys_others_may_read_and_files_that_are_none_are_refused(
+    environment: Environment, text: str, mode: int, problem: str
+) -> None:
+    environment.layout.lake_users.write_text(text)
+    environment.layout.lake_users.chmod(mode)
+    with pytest.raises(ConfigurationError, match=problem):
+        table(environment)
 
 
 def test_airflows_configuration_survives_a_percent_sign(environment: Environment) -> None:
