@@ -1,7 +1,7 @@
 """What Slipway adds to Airflow's web server.
 
-Airflow imports this file in every process, also in those of tasks; what only the web server needs is imported there,
-when it is first asked for.
+Airflow imports this file in every process, also in the scheduler, from which the processes of tasks are forked. So it
+imports nothing of Slipway: a task must not find a module that was loaded before its file was edited.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
-from slipway_airflow.report_link import PREFIX
+PREFIX = "/slipway/reports"
+"""Where Airflow's web server serves ``slipway_airflow.report_page``."""
 
 
 async def report_page(scope: Any, receive: Any, send: Any) -> None:

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperatorLink
 from airflow.sdk.configuration import conf
 
 from slipway.lake.uri import LakeUri
+from slipway_airflow.plugin import PREFIX
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from slipway.stages.gate import Reported
 
 _LOG = logging.getLogger(__name__)
-PREFIX = "/slipway/reports"
-"""Where Airflow's web server serves ``slipway_airflow.report_page``."""
 
 
 @attrs.define()

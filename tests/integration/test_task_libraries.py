@@ -7,12 +7,14 @@ from pathlib import Path
 
 from slipway.embedded import airflow_home, start_python
 from slipway.embedded.layout import Layout
-from slipway.embedded.task_libraries import TASK_LIBRARIES
 from slipway.settings import settings
 
 ROOT = settings().root
 A_RUN = """
 import json, os, sys
+from airflow import plugins_manager
+
+plugins_manager.ensure_plugins_loaded()
 threads = len(os.listdir("/proc/self/task"))
 before = set(sys.modules)
 
@@ -27,29 +29,30 @@ contract = find_pipeline(settings().pipelines, "flight_delay").raw["weather"]
 check("weather", pa.table({"origin": ["JFK"]}), contract, "2013-01-01")
 own = ("slipway", "slipway_airflow", "job", "flight_features", "ingest", *sys.stdlib_module_names)
 late = [name for name in set(sys.modules) - before if name.partition(".")[0] not in own]
-print(json.dumps({"threads": threads, "arguments": sys.argv[1:], "late": sorted(late)}))
+early = [name for name in before if name.partition(".")[0] == "slipway"]
+found = [plugin.name for plugin in plugins_manager._get_plugins()[0]]
+print(json.dumps({"threads": threads, "arguments": sys.argv[1:], "late": late, "early": early, "plugins": found}))
 """
 FEW = 15
 """Modules that may come late: lazily imported parts, a few milliseconds in all."""
 
 
-def test_they_are_of_installed_packages_so_that_a_task_runs_the_code_its_fingerprint_names() -> None:
-    own = [name for name in TASK_LIBRARIES if name.partition(".")[0] in {"slipway", "slipway_airflow", "models"}]
-    assert not own
-
-
-def test_an_ingest_run_then_imports_no_other_library_and_the_forking_process_has_one_thread(tmp_path: Path) -> None:
+def test_a_task_forked_from_the_scheduler_imports_slipways_own_modules_and_no_other_library(tmp_path: Path) -> None:
     (tmp_path / "a_run.py").write_text(A_RUN)
     environment = {
         "PATH": "/usr/bin:/bin",
         **airflow_home.environment(Layout(ROOT, tmp_path, tmp_path)),
         "PYTHONPATH": f"{ROOT / 'include'}:{tmp_path}",
     }
+    (tmp_path / "airflow.cfg").write_text(f"[core]\nplugins_folder = {ROOT / 'plugins'}\n")
+    environment["AIRFLOW_HOME"] = str(tmp_path)
     done = subprocess.run(
         [sys.executable, start_python.__file__, start_python.TASK_LIBRARIES, "a_run", "--an", "argument"],
         cwd=ROOT, env=environment, check=True, capture_output=True, text=True,
     )  # fmt: skip
     found = json.loads(done.stdout.splitlines()[-1])
-    assert found["threads"] == 1
+    assert found["threads"] == 1, "a fork would lose the others"
+    assert "slipway" in found["plugins"]
+    assert not found["early"], "a task would run these as they were when the scheduler was started"
     assert found["arguments"] == ["--an", "argument"]
     assert len(found["late"]) < FEW, found["late"]

@@ -9,6 +9,7 @@ fingerprint is made of. Nothing here may start a thread, which a fork would lose
 from __future__ import annotations
 
 import importlib
+import sys
 
 TASK_LIBRARIES = (
     "airflow.dag_processing.dagbag",
@@ -38,6 +39,8 @@ TASK_LIBRARIES = (
 
 
 def load() -> None:
-    """Import them all."""
+    """Import them all, and forget every module of Slipway, this one included."""
     for name in TASK_LIBRARIES:
         importlib.import_module(name)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "slipway"]:
+        del sys.modules[name]

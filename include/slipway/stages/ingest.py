@@ -8,7 +8,7 @@ fingerprint, so a retry finds the branch it left.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -103,18 +103,31 @@ def _put(
     if commit is not None:
         _announce(gate, tables, commit)
         return replace(landing, commit=commit)
-    reports = [f"{report_folder(name, landing.partition)}/" for name in (*tables, STAGE)]
-    own = [*objects, f"{features_prefix(landing.partition)}/", *reports]
-    open_branch(lake, pipeline.repository, landing.branch, own)
+    reports = [f"{report_folder(name, landing.partition)}/" for name in tables]
+    made = [f"{features_prefix(landing.partition)}/", f"{report_folder(STAGE, landing.partition)}/"]
+    open_branch(lake, pipeline.repository, landing.branch, [*objects, *reports, *made])
     for path, data in objects.items():
         lake.put(LakeUri(pipeline.repository, landing.branch, path), data)
     for name, table in tables.items():
         gate.judge(name, table)
-    # Spark reads commits only: what a job sees must be nameable afterwards.
-    message = f"{pipeline.name} {landing.partition}: raw tables"
-    landed = lake.commit(pipeline.repository, landing.branch, message, {"slipway.fingerprint": landing.fingerprint})
+    landed = _commit_raw(gate, landing, [*objects, *reports])
     _announce(gate, tables, landed)
     return replace(landing, raw=landed)
+
+
+def _commit_raw(gate: Gate, landing: Landing, landed: Sequence[str]) -> str:
+    """Commit what the landing wrote, path prefixes ``landed``, and nothing else; returns that commit.
+
+    Spark reads commits only: what a job sees must be nameable afterwards. What an earlier try left uncommitted may be
+    half of its features: they stay as they are when the raw tables are committed already, else they go.
+    """
+    lake, repository, branch = gate.lake, gate.pipeline.repository, landing.branch
+    staged = lake.uncommitted(repository, branch)
+    if not any(path.startswith(tuple(landed)) for path in staged):
+        return lake.resolve(repository, branch)
+    lake.delete_many(repository, branch, [path for path in staged if not path.startswith(tuple(landed))])
+    message = f"{gate.pipeline.name} {landing.partition}: raw tables"
+    return lake.commit(repository, branch, message, {"slipway.fingerprint": landing.fingerprint})
 
 
 def publish_features(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from slipway.connections import LakeConnection, SparkConnection
 from slipway.errors import ConfigurationError, LakeError, UnavailableError
+from slipway.identity.code import code_digests, combined
 from slipway.lake.client import Lake
 from slipway.lake.spark_error import spark_refused
 from slipway.lake.uri import LakeUri
@@ -37,14 +38,14 @@ _CLASSIC = {
 
 
 @contextmanager
-def session(connection: SparkConnection) -> Iterator[SparkSession]:
-    """A session of a Spark Connect server or of a classic master, ended afterwards.
+def session(connection: SparkConnection, name: str) -> Iterator[SparkSession]:
+    """A session of a Spark Connect server, of that name, or of a classic master, ended afterwards.
 
     Raises:
         UnavailableError: the server does not answer.
         ConfigurationError: it refuses the token.
     """
-    spark = _remote(connection.remote) if connection.remote else _classic(str(connection.master))
+    spark = _remote(connection.remote, name) if connection.remote else _classic(str(connection.master))
     try:
         yield spark
     finally:
@@ -52,13 +53,13 @@ def session(connection: SparkConnection) -> Iterator[SparkSession]:
         spark.client.close() if connection.remote else spark.stop()
 
 
-def _remote(url: str) -> SparkSession:
+def _remote(url: str, name: str) -> SparkSession:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
     from pyspark.sql.connect.client.retries import DefaultPolicy
 
     _answering(url)
-    builder = SparkSession.builder.remote(f"{url};session_id={shared_session(dt.datetime.now(dt.UTC).date())}")
+    builder = SparkSession.builder.remote(f"{url};session_id={name}")
     try:
         spark = builder.getOrCreate()
         # pyspark's own policy tries for ten minutes; this one for 12 s, past a moment's loss of the connection.
@@ -104,13 +105,20 @@ def _classic(master: str) -> SparkSession:
         ) from error
 
 
-def shared_session(day: dt.date) -> str:
-    """The Spark Connect session all of a day's tasks share.
+def shared_session(day: dt.date, code: str) -> str:
+    """The Spark Connect session all of a day's tasks share; ``code`` is ``worker_code``'s.
 
-    A session has Python workers of its own, and starting them costs more than a day's features do. Jobs keep nothing
-    in it: they read commits, write to their own branches and make no views.
+    A session has Python workers of its own, and starting them costs more than a day's features do. They are forked
+    with the data source loaded, so a session must not outlive that code. Jobs keep nothing in it: they read commits,
+    write to their own branches and make no views.
     """
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"slipway:spark-session:{day}"))
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"slipway:spark-session:{day}:{code}"))
+
+
+def worker_code(root: Path) -> str:
+    """Digest of the code of this checkout that Spark's Python workers load once and keep."""
+    include = root / "include"
+    return combined(code_digests([include / "slipway" / "lake" / "spark_daemon.py"], [include]))
 
 
 def make_features(
@@ -141,7 +149,8 @@ def make_features(
     output = LakeUri(pipeline.repository, landing.branch, features_prefix(landing.partition))
     place = {"source": str(raw), "output": str(output), "partition": landing.partition}
     options = {} if connection.remote else datasource_options(credentials)
-    with session(connection) as spark:
+    name = shared_session(dt.datetime.now(dt.UTC).date(), worker_code(root))
+    with session(connection, name) as spark:
         try:
             runner.run(spark, job.transform, job.INPUTS, **place, options=options)
         except LakeError:

@@ -188,17 +188,17 @@ def test_a_twin_whose_branch_is_taken_away_returns_the_first_ones_commit(shop):
     assert shop.publish(twin) == commit
 
 
-@pytest.mark.parametrize("at", range(1, 5))
+@pytest.mark.parametrize("at", range(1, 6))
 def test_a_landing_whose_branch_the_twin_takes_away_starts_again(shop, at):
     first = shop.land()
     shop.make_features(first)
     lake, calls, published = shop.lake, itertools.count(), []
 
     class Raced:
-        """The lake of a second run; the first one publishes before its call number ``at`` that writes."""
+        """The lake of a second run; the first one publishes before its call number ``at`` of these."""
 
         def __getattr__(self, name):
-            if name in ("create_branch", "put", "commit") and next(calls) == at:
+            if name in ("create_branch", "put", "uncommitted", "resolve") and next(calls) == at:
                 published.append(publish_features(lake, shop.ledger, shop.pipeline, first, RUN, root=shop.root))
             return getattr(lake, name)
 
