@@ -27,7 +27,7 @@ from slipway.settings import Settings
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = ROOT / "docker" / "airflow" / "airflow_settings.yaml"
 IMAGE_USER = 10001
-FOLDERS = ("postgres", "lakefs", "mlflow", "channel", "keys", "airflow", "fleet", "device", "secrets")
+FOLDERS = ("postgres", "lakefs", "mlflow", "channel", "keys", "airflow", "feed", "fleet", "device", "secrets")
 INSIDE = Settings(
     root=Path("/opt/slipway"),
     var=Path("/var/slipway"),

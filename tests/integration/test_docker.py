@@ -25,7 +25,7 @@ import pytest
 import yaml
 
 from slipway.connections import LakeConnection
-from slipway.embedded import airflow_home, mlflow_server, postgres
+from slipway.embedded import airflow_home, mlflow_server, postgres, start_python
 from slipway.embedded.settings_file import load_settings_file
 from slipway.errors import LakeDeniedError, UnavailableError
 from slipway.gateway.__main__ import read_tokens
@@ -151,6 +151,23 @@ def test_signing_keys_are_with_the_scheduler_alone(services: dict[str, Any], sta
     assert having == {"airflow-scheduler"}
 
 
+def test_every_folder_of_the_state_that_is_mounted_is_there_and_belongs_to_the_containers_user(
+    services: dict[str, Any], state: Path
+) -> None:
+    owner = re.search(r"^SLIPWAY_UID='(\d+)'$", (state / "compose.env").read_text(), re.MULTILINE)
+    volumes = [volume for service in services.values() for volume in service.get("volumes", ())]
+    # The channel's signed metadata is a folder that signing makes.
+    sources = {Path(v["source"]) for v in volumes if v["source"].startswith(str(state))} - {state / "channel/metadata"}
+    assert owner and sources
+    assert {path.stat().st_uid for path in sources} == {int(owner[1])}
+
+
+def test_tasks_can_keep_the_parsed_copies_of_the_feeds(services: dict[str, Any], state: Path) -> None:
+    copies = program("make_secrets.py").INSIDE.feed_copies
+    (mount,) = [v for v in services["airflow-scheduler"]["volumes"] if v["target"] == str(copies)]
+    assert mount["source"] == str(state / "feed") and not mount.get("read_only")
+
+
 def test_services_wait_for_what_works_and_tasks_for_what_is_done(services: dict[str, Any]) -> None:
     waiting = 0
     for name, service in services.items():
@@ -171,8 +188,10 @@ def has_health_check(service: dict[str, Any]) -> bool:
 
 
 def test_commands_are_those_of_the_local_stack(services: dict[str, Any]) -> None:
+    starter = f"/opt/slipway/{Path(start_python.__file__).relative_to(ROOT)}"
     for name, arguments in airflow_home.SERVICES.items():
-        assert services[f"airflow-{name}"]["command"] == ["airflow", *arguments]
+        loaded = ["python", starter, start_python.TASK_LIBRARIES] if name in airflow_home.FORKING else []
+        assert services[f"airflow-{name}"]["command"] == [*loaded, "airflow", *arguments]
     text = (DOCKER / "mlflow" / "Dockerfile").read_text()
     in_image = json.loads(re.findall(r"^CMD (\[.*\])$", text, re.MULTILINE)[-1])
     # How Python is started differs; what it serves must not.

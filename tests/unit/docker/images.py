@@ -51,7 +51,12 @@ def _closure(image: Image) -> frozenset[str]:
 
 
 IMAGES = (
-    Image("airflow", "airflow", ("dags/*.py", "plugins/**/*.py", "docker/airflow/*.py"), "requirements.txt"),
+    Image(
+        "airflow",
+        "airflow",
+        ("dags/*.py", "plugins/**/*.py", "docker/airflow/*.py", "include/slipway/embedded/start_python.py"),
+        "requirements.txt",
+    ),
     Image(
         "spark",
         "spark",

@@ -15,7 +15,8 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from slipway.embedded import spark_server
+from slipway.embedded import airflow_home, spark_server, task_libraries
+from slipway.embedded.layout import Layout
 from tests.unit.docker.images import (
     DOCKERFILES,
     IMAGES,
@@ -201,13 +202,29 @@ def test_sparks_image_starts_its_workers_as_the_local_stack_does(repository: set
     listed = ["git", "ls-files", "--stage", launcher]
     mode = subprocess.run(listed, cwd=ROOT, capture_output=True, text=True, check=True).stdout
     assert mode.startswith("100755 ")
-    given = [value for stage in final(spark.dockerfile) for value in stage.values("ENV")]
-    variables = dict(part.split("=", 1) for value in given for part in shlex.split(value))
+    variables = environment(spark)
     assert variables["PYSPARK_PYTHON"] == placed(spark)[launcher]
     assert variables["SLIPWAY_PYTHON"] == "/opt/venv/bin/python"
     local = spark_server.environment("token")
     for name in ("OPENBLAS_NUM_THREADS", "ARROW_DEFAULT_MEMORY_POOL"):
         assert variables[name] == local[name]
+
+
+def environment(image: Image) -> dict[str, str]:
+    given = [value for stage in final(image.dockerfile, image.stage) for value in stage.values("ENV")]
+    return dict(part.split("=", 1) for value in given for part in shlex.split(value))
+
+
+def test_airflows_image_has_what_its_processes_load_before_they_fork_and_starts_no_threads() -> None:
+    (airflow,) = [image for image in IMAGES if image.name == "airflow"]
+    brought = installed(airflow.requirements)
+    for module in task_libraries.TASK_LIBRARIES:
+        assert distributions_of(module.split(".")[0]) & brought, f"{airflow.requirements} brings nothing for {module}"
+    local = airflow_home.environment(Layout(ROOT, ROOT / "var", ROOT / "airflow_settings.yaml"))
+    for name in ("OPENBLAS_NUM_THREADS", "JE_ARROW_MALLOC_CONF"):
+        assert environment(airflow)[name] == local[name]
+    # Compose's commands are whole command lines.
+    assert not [stage for stage in final(airflow.dockerfile) if stage.values("ENTRYPOINT")]
 
 
 def test_sparks_image_keeps_a_days_session_as_long_as_the_local_stack_does() -> None:
