@@ -58,8 +58,8 @@ class Layout:
 
     @property
     def lake_users(self) -> Path:
-        """Further users of the embedded lake; written by hand, or not there."""
-        return self.var / "lakefs-users.json"
+        """Further users of the embedded lake: written by hand, hence not in ``var``, or not there."""
+        return self.settings_file.with_name("lakefs-users.json")
 
     @property
     def lake(self) -> Path:

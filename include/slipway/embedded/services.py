@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from slipway.embedded import airflow_home, mlflow_server, postgres, spark_server, start_python
 from slipway.embedded.environment import Environment
-from slipway.embedded.lake_users import lake_users
+from slipway.embedded.lakefs_server.users import User
 
 Signal = Literal["TERM", "INT"]
 DATABASE_OF_AIRFLOW = "airflow-database"
@@ -48,9 +49,16 @@ class Service:
     stop_seconds: int = 10
 
 
-def table(environment: Environment) -> tuple[Service, ...]:
-    """Every service this machine runs; one whose connection points elsewhere is left out."""
-    makers = {"lakefs_default": _lake, "spark_default": _spark, "mlflow_default": _mlflow}
+def table(environment: Environment, lake_users: Sequence[User] = ()) -> tuple[Service, ...]:
+    """Every service this machine runs; one whose connection points elsewhere is left out.
+
+    ``lake_users``: the embedded lake's besides the stack's own; of no concern to who only looks.
+    """
+    makers: dict[str, Callable[[Environment], Service]] = {
+        "lakefs_default": partial(_lake, users=lake_users),
+        "spark_default": _spark,
+        "mlflow_default": _mlflow,
+    }
     embedded = [make(environment) for conn_id, make in makers.items() if environment.file.connection(conn_id).local]
     services = [_postgres(environment), *embedded, _gateway(environment), *_airflow(environment), _fleet(environment)]
     known = {service.name for service in services} | {DATABASE_OF_AIRFLOW}
@@ -72,9 +80,10 @@ def _postgres(environment: Environment) -> Service:
     )
 
 
-def _lake(environment: Environment) -> Service:
+def _lake(environment: Environment, users: Sequence[User]) -> Service:
     lake, layout, port = environment.local.lake, environment.layout, environment.port("lakefs_default")
-    credentials, users = layout.private / "lakefs.json", lake_users(layout.lake_users)
+    credentials = layout.private / "lakefs.json"
+    keys = {"lakefs_access_key": lake.access_key, "lakefs_secret_key": lake.secret_key}
     return Service(
         name="lakefs",
         title="lakeFS (embedded)",
@@ -86,7 +95,7 @@ def _lake(environment: Environment) -> Service:
         conn_id="lakefs_default",
         port=port,
         ready=f"{lake.endpoint}/api/v1/healthcheck",
-        files={credentials: _json(lakefs_access_key=lake.access_key, lakefs_secret_key=lake.secret_key, users=users)},
+        files={credentials: _json(**keys, users=[user.entry for user in users])},
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from slipway.embedded import airflow_home, postgres, processes, spark_server
 from slipway.embedded.bring_up import BringUp, Progress
 from slipway.embedded.environment import Environment
+from slipway.embedded.lake_users import lake_users
 from slipway.embedded.layout import Layout
 from slipway.embedded.local_settings import LocalSettings
 from slipway.embedded.ports import check_ports
@@ -52,14 +53,14 @@ class Stack:
     def up(self, progress: Progress, timeout: float) -> LocalSettings:
         """Start what does not run yet, and wait until all of it works.
 
-        Raises ConfigurationError before anything starts (settings, Java, ports), UnavailableError when a service
-        does not come.
+        Raises ConfigurationError before anything starts (settings, the lake's users, Java, ports), UnavailableError
+        when a service does not come.
         """
         layout, supervisor = self.layout, Supervisor(self.layout)
         with self._alone():
             file = load_settings_file(self.place.airflow_settings)
             environment = Environment.of(self.place, file, ensure_secrets(layout.secrets))
-            services = table(environment)
+            services = table(environment, lake_users(environment))
             if any(service.name == "spark" for service in services):
                 spark_server.check_java()
             states = supervisor.states()

@@ -17,12 +17,14 @@ import pytest
 from slipway.embedded import airflow_home, launch, processes, spark_server, start_python
 from slipway.embedded.airflow_import import connection_body
 from slipway.embedded.environment import Environment
+from slipway.embedded.lake_users import lake_users
 from slipway.embedded.lakefs_server.signing import Credentials
 from slipway.embedded.layout import Layout
 from slipway.embedded.ports import check_ports, is_free
 from slipway.embedded.secret_store import Secrets, ensure_secrets, write_private
 from slipway.embedded.services import Service, table
 from slipway.embedded.settings_file import load_settings_file
+from slipway.embedded.stack import Stack
 from slipway.embedded.supervision import Supervisor
 from slipway.errors import ConfigurationError
 from slipway.settings import Settings
@@ -58,6 +60,18 @@ def test_every_service_has_its_port_from_its_connection(environment: Environment
         "slipway_airflow": 8080,
     }
     assert {f"airflow-{name}" for name in airflow_home.SERVICES} < services.keys()
+
+
+def test_only_the_airflow_processes_that_fork_load_the_libraries_of_tasks_before(environment: Environment) -> None:
+    commands = {s.name: s.command for s in table(environment) if s.name.startswith("airflow-")}
+    before = {name: command[2 : command.index("airflow")] for name, command in commands.items()}
+    assert before == {
+        "airflow-api-server": (),
+        "airflow-scheduler": ("--task-libraries",),
+        "airflow-dag-processor": ("--task-libraries",),
+        "airflow-triggerer": (),
+    }
+    assert {command[1] for command in commands.values()} == {start_python.__file__}
 
 
 def test_no_secret_is_part_of_a_command_line_or_of_the_supervisors_configuration(environment: Environment) -> None:
@@ -106,27 +120,83 @@ def test_only_a_service_whose_start_changed_is_reported_as_changed(environment: 
     assert supervisor.configure(table(moved)) == {"lakefs", "spark"}  # Spark's workers must find the lake
 
 
+READER = {"id": "notebook", "access_key": "reader", "secret_key": "s3cret", "role": "read"}
+WRITER = {**READER, "id": "labels", "access_key": "labels", "role": "write", "repository": "shop", "branch": "labels"}
+
+
 def test_a_key_added_for_the_lake_restarts_it_alone_and_the_lake_knows_it(environment: Environment) -> None:
     supervisor = Supervisor(environment.layout)
-    supervisor.configure(table(environment))
-    user = {"id": "notebook", "access_key": "reader", "secret_key": "s3cret", "role": "read"}
-    write_private(environment.layout.lake_users, json.dumps([user]))
-    assert supervisor.configure(table(environment)) == {"lakefs"}
+    supervisor.configure(table(environment, lake_users(environment)))
+    write_private(environment.layout.lake_users, json.dumps([READER, WRITER]))
+    assert supervisor.configure(table(environment, lake_users(environment))) == {"lakefs"}
     known = Credentials.read(environment.layout.private / "lakefs.json")
-    assert [user.id for user in known.users] == ["notebook"]
+    assert known.users == lake_users(environment)
+    assert [user.entry for user in known.users] == [READER, WRITER]
 
 
 @pytest.mark.parametrize(
-    ("text", "mode", "problem"),
-    [("[]", 0o644, "chmod 600"), ("{", 0o600, "expected JSON"), ("{}", 0o600, "expected a list of users")],
+    ("content", "problem"),
+    [
+        (b"{", "Invalid JSON"),
+        (b"{}", "its top: Input should be a valid array"),
+        (b'[{"id": "caf\xe9"}]', "Invalid JSON"),
+        (json.dumps([READER, {**READER, "role": "owner"}]).encode(), r"\[1\]\.role: Input should be 'admin'"),
+        (json.dumps([{**READER, "role": "write"}]).encode(), "role write needs repository and branch"),
+    ],
 )
-def test_keys_others_may_read_and_files_that_are_none_are_refused(
-    environment: Environment, text: str, mode: int, problem: str
+def test_a_file_of_keys_that_is_none_is_refused_with_its_name_and_the_form_it_should_have(
+    environment: Environment, content: bytes, problem: str
 ) -> None:
-    environment.layout.lake_users.write_text(text)
-    environment.layout.lake_users.chmod(mode)
-    with pytest.raises(ConfigurationError, match=problem):
-        table(environment)
+    write_private(environment.layout.lake_users, "")
+    environment.layout.lake_users.write_bytes(content)
+    with pytest.raises(ConfigurationError, match=problem) as caught:
+        lake_users(environment)
+    for part in (str(environment.layout.lake_users), '"role": "read"', "docs/local-stack.md"):
+        assert part in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_ids_and_access_keys_of_the_lake_are_there_once_the_stacks_own_included(environment: Environment) -> None:
+    own = {"id": "admin", "access_key": environment.local.lake.access_key}
+    for name, taken in (*own.items(), ("id", READER["id"]), ("access_key", READER["access_key"])):
+        write_private(environment.layout.lake_users, json.dumps([READER, {**WRITER, name: taken}]))
+        with pytest.raises(ConfigurationError, match=f"once, .*, got {taken} again") as caught:
+            lake_users(environment)
+        assert str(environment.layout.lake_users) in str(caught.value)
+
+
+def test_keys_others_may_read_stop_a_start_before_anything_is_written_but_not_a_look(
+    environment: Environment, place: Settings
+) -> None:
+    environment.layout.lake_users.write_text("[]")
+    environment.layout.lake_users.chmod(0o644)
+    with pytest.raises(ConfigurationError, match="chmod 600"):
+        Stack(place).up(Unwatched(), timeout=1)
+    assert not environment.layout.services.exists() and not environment.layout.postgres.exists()
+    assert {line.state for line in Stack(place).status()} == {"stopped"}
+
+
+class Unwatched:
+    """A start that nobody watches."""
+
+    def ready(self, title: str, seconds: float) -> None:
+        return
+
+    def waiting(self, titles: tuple[str, ...]) -> None:
+        return
+
+
+def test_keys_for_a_lake_on_another_machine_are_not_looked_at(place: Settings, environment: Environment) -> None:
+    environment.layout.lake_users.write_text("not keys")
+    text = place.airflow_settings.read_text().replace(
+        "http://127.0.0.1\n      conn_schema:\n      conn_login: # access",
+        "https://lakefs.example.org\n      conn_schema:\n      conn_login: # access",
+    )
+    text = text.replace("# access key id", "key").replace("# secret access key", "secret")
+    place.airflow_settings.write_text(text)
+    elsewhere = Environment.of(place, load_settings_file(place.airflow_settings), environment.secrets)
+    assert not elsewhere.file.connection("lakefs_default").local
+    assert lake_users(elsewhere) == ()
 
 
 def test_airflows_configuration_survives_a_percent_sign(environment: Environment) -> None:

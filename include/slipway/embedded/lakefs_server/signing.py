@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ from typing import Annotated
 from pydantic import BaseModel, Field, SecretStr, ValidationError
 
 from slipway.embedded.lakefs_server.history import COMMITTER as ADMIN
-from slipway.embedded.lakefs_server.users import User
+from slipway.embedded.lakefs_server.users import User, problems
 from slipway.errors import ConfigurationError
 
 _GROUP_AND_OTHERS = 0o077
@@ -43,22 +44,24 @@ class Credentials:
         except OSError as error:
             raise ConfigurationError(f"expected {path} to be JSON with access keys: {error}") from error
         except ValidationError as error:
-            # the error's own text would repeat the secrets it was given
-            wrong = [f"{'.'.join(map(str, one['loc'])) or 'its top'}: {one['msg']}" for one in error.errors()]
-            raise ConfigurationError(f"expected JSON with access keys in {path}: {'; '.join(wrong)}") from None
+            raise ConfigurationError(f"expected JSON with access keys in {path}: {problems(error)}") from None
         if mode & _GROUP_AND_OTHERS:
             raise ConfigurationError(f"{path} can be read by others; run chmod 600 on it")
         credentials = cls(found.lakefs_access_key, found.lakefs_secret_key.get_secret_value(), tuple(found.users))
-        everyone = credentials.everyone()
-        for names in ([user.id for user in everyone], [user.access_key for user in everyone]):
-            if len(set(names)) < len(names):
-                raise ConfigurationError(f"expected every id and access key in {path} once, got {names}")
+        if twice := credentials.repeated():
+            raise ConfigurationError(f"expected every id and access key in {path} once, got {', '.join(twice)} again")
         return credentials
 
     def everyone(self) -> tuple[User, ...]:
         """The admin of the first key pair, then the others."""
         first = User(id=ADMIN, access_key=self.access_key, secret_key=SecretStr(self.secret_key), role="admin")
         return (first, *self.users)
+
+    def repeated(self) -> list[str]:
+        """Ids and access keys that more than one user has."""
+        everyone = self.everyone()
+        counts = Counter(user.id for user in everyone), Counter(user.access_key for user in everyone)
+        return [name for count in counts for name, users in count.items() if users > 1]
 
     def user(self, header: str) -> User | None:
         """Whose key pair an ``Authorization`` header carries; takes as long for any wrong pair."""

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 Role = Literal["admin", "read", "write"]
 Name = Annotated[str, Field(min_length=1, max_length=256)]
@@ -38,6 +38,11 @@ class User(BaseModel):
         return self.role == "admin"
 
     @property
+    def entry(self) -> dict[str, str]:
+        """This user as a file of users holds it, the secret key included."""
+        return {**self.model_dump(exclude_none=True), "secret_key": self.secret_key.get_secret_value()}
+
+    @property
     def header(self) -> bytes:
         """What HTTP Basic authentication carries for this user."""
         return f"{self.access_key}:{self.secret_key.get_secret_value()}".encode()
@@ -47,3 +52,12 @@ class User(BaseModel):
         """Changes with the user's keys and rights: what is signed with it ends with them."""
         rights = [self.id, self.role, self.repository, self.branch, self.header.decode()]
         return hashlib.sha256(json.dumps(rights).encode()).hexdigest()
+
+
+def problems(error: ValidationError) -> str:
+    """What is wrong and where; the error's own text would repeat the secrets it was given."""
+    return "; ".join(f"{_place(one['loc'])}: {one['msg']}" for one in error.errors())
+
+
+def _place(parts: tuple[int | str, ...]) -> str:
+    return "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".") or "its top"
