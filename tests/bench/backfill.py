@@ -1,12 +1,13 @@
 """``make bench-backfill``: daily partitions of ``flight_delay`` through Airflow, against two ways without Slipway.
 
-* *loop*: a plain Python loop that calls the same ``transform`` on one warm local Spark session and writes Parquet to
-  disk (``tests.bench.plain_day``). It runs before the stack starts and again after it has stopped; the mean counts.
+* *loop*: a plain Python loop on one warm local Spark session (``tests.bench.plain_day``): take the day from the feed,
+  write it as Parquet to disk, read that in Spark, call the same ``transform`` and write its features as Parquet. It
+  runs before the stack starts and again after it has stopped; the mean counts.
 * *slipway*: a backfill of the same days on a stack that has ingested none of them, from the request to the end of the
   last run. Every run lands, checks, makes features, checks them and publishes: a branch, two commits and a merge.
 * *spark-submit*: the same backfill of an Airflow DAG on the same stack that runs ``spark-submit`` once per day.
 
-The loop and Slipway have made one other day before, so that both have a warm Spark. All three make the same rows, or
+The loop and Slipway have made two other days before, so that both have a warm Spark. All three make the same rows, or
 the benchmark fails. Writes ``var/bench/backfill.json``.
 """
 
@@ -16,6 +17,7 @@ import argparse
 import datetime as dt
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -34,15 +36,19 @@ from rich.console import Console
 
 from slipway.embedded import spark_server
 from slipway.embedded.airflow_api import AirflowApi, DagRun
+from slipway.embedded.layout import Layout
+from slipway.embedded.supervision import Supervisor
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
 from tests.project_copy import ROOT, Project, copy_project
 
 FIRST = dt.date(2013, 1, 1)
-WARM = dt.date(2013, 6, 1)
+WARM = (dt.date(2013, 6, 1), dt.date(2013, 6, 2))
+PATIENCE_S = 1800.0
 AT_ONCE = 4
 """Runs of a backfill at once, in both DAGs."""
 POLL_S = 1.0
+LOGS = ROOT / "var" / "bench" / "backfill-logs"
 INGEST, PLAIN = "flight_delay.ingest", "plain_spark_submit"
 KINDS = {
     "SparkConnectServer": "spark",
@@ -93,13 +99,14 @@ def loop(days: list[dt.date], folder: Path) -> float:
 
 
 def _loop_here(days: list[dt.date], folder: Path) -> None:
-    from tests.bench.plain_day import make_day, session  # imports Spark
+    from tests.bench.plain_day import feed, make_day, session  # imports Spark
 
-    spark = session()
-    make_day(spark, WARM, folder)
+    spark, source = session(), feed()
+    for day in WARM:
+        make_day(spark, source, day, folder)
     begin = time.perf_counter()
     for day in days:
-        make_day(spark, day, folder)
+        make_day(spark, source, day, folder)
     print(time.perf_counter() - begin)
 
 
@@ -123,29 +130,46 @@ def add_plain_dag(project: Project, folder: Path) -> None:
 
 @contextmanager
 def stack(project: Project) -> Iterator[AirflowApi]:
-    """The local stack of the copy; its log stays where it fails."""
-    project.run(sys.executable, "-m", "slipway.embedded", "up")
+    """The local stack of the copy; its logs stay in ``var/bench`` where something fails."""
     try:
+        project.run(sys.executable, "-m", "slipway.embedded", "up")
         yield project.airflow()
+    except BaseException:
+        shutil.copytree(project.root / "var" / "log", LOGS, dirs_exist_ok=True)
+        shutil.copytree(project.root / "var" / "airflow" / "logs", LOGS / "tasks", dirs_exist_ok=True)
+        print(f"logs: {LOGS}")
+        raise
     finally:
         project.run(sys.executable, "-m", "slipway.embedded", "down")
 
 
+def supervisor_pid(project: Project) -> int:
+    """The process all of the stack's descend from."""
+    pid = Supervisor(Layout.of(project.place())).pid()
+    if pid is None:
+        raise SystemExit("expected the stack to run, its supervisor does not")
+    return pid
+
+
 def warm(airflow: AirflowApi) -> None:
-    """Ingest one day, so that Spark has its session."""
+    """Ingest other days, so that Spark has its session; yesterday's scheduled run, too, begins with the DAG."""
     airflow.unpause(INGEST)
-    airflow.trigger(INGEST, {"partition": WARM.isoformat()})
-    # Yesterday's scheduled run begins with the DAG, and must be over, too.
-    _until_done(airflow, INGEST, 2, lambda run: True)
+    for day in WARM:
+        airflow.trigger(INGEST, {"partition": day.isoformat()})
+    _until_done(airflow, INGEST, len(WARM), lambda run: run.conf.get("partition") is not None)
+    while any(run.state in ("queued", "running") for run in airflow.runs(INGEST)):
+        time.sleep(POLL_S)
 
 
-def backfill(airflow: AirflowApi, dag: str, days: list[dt.date], say: Callable[[str], None]) -> Ingested:
+def backfill(
+    airflow: AirflowApi, dag: str, days: list[dt.date], stack_pid: int, say: Callable[[str], None]
+) -> Ingested:
     """Backfill the days of a DAG; returns when every run has ended well."""
     airflow.unpause(dag)
-    before, begin = core_seconds(), time.perf_counter()
+    before, begin = core_seconds(stack_pid), time.perf_counter()
     airflow.backfill(dag, days[0], days[-1], most=AT_ONCE)
     runs = _until_done(airflow, dag, len(days), lambda run: run.run_id.startswith("backfill"))
-    seconds, after = time.perf_counter() - begin, core_seconds()
+    seconds, after = time.perf_counter() - begin, core_seconds(stack_pid)
     say(f"{dag}: {len(runs)} runs in {seconds:.1f} s")
     spans: dict[str, list[float]] = {}
     for run in runs:
@@ -157,19 +181,21 @@ def backfill(airflow: AirflowApi, dag: str, days: list[dt.date], say: Callable[[
 
 
 def _until_done(airflow: AirflowApi, dag: str, count: int, ours: Callable[[DagRun], bool]) -> list[DagRun]:
-    while True:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
         runs = [run for run in airflow.runs(dag) if ours(run)]
         if failed := [run.run_id for run in runs if run.state == "failed"]:
             raise SystemExit(f"{dag}: expected every run to succeed, failed: {failed}")
         if sum(run.state == "success" for run in runs) == count:
             return runs
         time.sleep(POLL_S)
+    raise SystemExit(f"{dag}: expected {count} runs to succeed within {PATIENCE_S:.0f} s")
 
 
-def core_seconds() -> dict[str, float]:
-    """Of a core so far, by kind of process of the stack, its ended children included."""
+def core_seconds(stack_pid: int) -> dict[str, float]:
+    """Of a core so far, by kind of process below the stack's supervisor, its ended children included."""
     found = dict.fromkeys(KINDS.values(), 0.0)
-    for process in psutil.process_iter():
+    for process in psutil.Process(stack_pid).children(recursive=True):
         try:
             command, spent = " ".join(process.cmdline()), process.cpu_times()
         except psutil.Error:
@@ -210,8 +236,9 @@ def run(days: list[dt.date], folder: Path, say: Callable[[str], None], *, submit
     say(f"loop: {len(days)} days in {loops[0]:.1f} s")
     with stack(project) as airflow:
         warm(airflow)
-        ours = backfill(airflow, INGEST, days, say)
-        plain = backfill(airflow, PLAIN, days, say) if submit else None
+        pid = supervisor_pid(project)
+        ours = backfill(airflow, INGEST, days, pid, say)
+        plain = backfill(airflow, PLAIN, days, pid, say) if submit else None
         rows = published(project, days)
     loops.append(loop(days, folder / "loop-again"))
     say(f"loop again: {len(days)} days in {loops[1]:.1f} s")

@@ -16,6 +16,7 @@ import flight_features
 from slipway.feed.fetch import fetch
 from slipway.feed.parquet import to_parquet
 from slipway.pipeline.load import find_pipeline
+from slipway.pipeline.spec import Feed
 from slipway.settings import settings
 
 PIPELINE = "flight_delay"
@@ -37,10 +38,15 @@ def session() -> SparkSession:
     return builder.getOrCreate()
 
 
-def make_day(spark: SparkSession, day: dt.date, folder: Path) -> None:
+def feed() -> Feed:
+    """Where the days come from."""
+    return find_pipeline(settings().pipelines, PIPELINE).feed
+
+
+def make_day(spark: SparkSession, source: Feed, day: dt.date, folder: Path) -> None:
     """Write ``raw/<table>/date=<day>`` and ``features/date=<day>`` below ``folder``."""
     tables = {}
-    for name, table in fetch(find_pipeline(settings().pipelines, PIPELINE).feed, day).items():
+    for name, table in fetch(source, day).items():
         file = folder / "raw" / name / f"date={day}" / "part-00000.parquet"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(to_parquet(table))
@@ -56,7 +62,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True)
     arguments = parser.parse_args()
     spark = session()
-    make_day(spark, arguments.day, arguments.folder)
+    make_day(spark, feed(), arguments.day, arguments.folder)
     spark.stop()
 
 

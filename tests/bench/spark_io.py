@@ -249,6 +249,8 @@ def main() -> None:
     arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
     console.print_json(data=found)
     console.print(f"written to {arguments.out}")
+    if not found["same_rows"]:
+        raise SystemExit("expected the same rows from both sides, they differ")
 
 
 if __name__ == "__main__":

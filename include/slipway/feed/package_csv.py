@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from slipway.errors import ConfigurationError, UnreadableDataError
-from slipway.feed.parsed_copy import parsed_copy
+from slipway.feed.parsed_copy import file_state, parsed_copy
 from slipway.feed.partitioning import ROW_COLUMN, rows_of_batch, rows_of_date
 from slipway.pipeline.spec import TableSource
 
@@ -56,11 +56,13 @@ class PackageCsv:
         return rows_of_batch(table, self.table.rows_per_day, day)
 
     def _parsed(self, path: Path) -> pa.Table:
-        stat = path.stat()
-        parse = partial(_parse_file, path, self.table.columns, (stat.st_mtime_ns, stat.st_size))
+        state = file_state(path)
+        parse = partial(_parse_file, path, self.table.columns, state)
         if self.copies is None:
             return parse()
-        return parsed_copy(self.copies, path, self.table.columns, Path(__file__), parse)
+        return parsed_copy(
+            self.copies, path, state=state, options=self.table.columns, parser=Path(__file__), parse=parse
+        )
 
     def _require(self, table: pa.Table, columns: tuple[str, ...]) -> None:
         for name in columns:
@@ -95,8 +97,8 @@ def locate(package: str, file: str) -> Path:
 
 
 @lru_cache(maxsize=4)
-def _parse_file(path: Path, columns: tuple[str, ...] | None, _state: tuple[int, int]) -> pa.Table:
-    """The whole file as a table; ``_state`` (mtime, size) makes a changed file a new entry of the cache."""
+def _parse_file(path: Path, columns: tuple[str, ...] | None, _state: tuple[int, ...]) -> pa.Table:
+    """The whole file as a table; ``_state`` (``file_state``) makes a changed file a new entry of the cache."""
     buffer = pa.py_buffer(_content(path))
     for sample in (_SAMPLE, max(buffer.size, 1)):
         try:

@@ -1,15 +1,17 @@
 """A parsed file kept as an Arrow file, so that a task that needs one day of it need not parse the year.
 
-A copy belongs to one state of its source (time and size), one parser (its own source text) and one pyarrow; with any
-other it is made again. It is mapped into memory: what is not asked for is not read. A copy that cannot be written or
-read is done without, since parsing gives the same rows.
+A copy belongs to one state of its source (times, inode and size), one parser (its own source text) and one pyarrow;
+with any other it is made again. It is mapped into memory: what is not asked for is not read. A copy that cannot be
+written or read is done without, since parsing gives the same rows.
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -18,19 +20,27 @@ from slipway.identity.canonical import canonical_json
 from slipway.identity.digest import sha256_bytes
 
 _LOG = logging.getLogger(__name__)
+_DRAFT_SECONDS = 3600.0
+"""Nobody writes a copy for so long."""
 
 
 def parsed_copy(
-    folder: Path, source: Path, options: tuple[str, ...] | None, parser: Path, parse: Callable[[], pa.Table]
+    folder: Path,
+    source: Path,
+    *,
+    state: tuple[int, ...],
+    options: tuple[str, ...] | None,
+    parser: Path,
+    parse: Callable[[], pa.Table],
 ) -> pa.Table:
     """The table that ``parse`` makes of ``source``, from its copy in ``folder`` where there is one.
 
-    ``options`` are what else decides the table; ``parser`` is the module that ``parse`` is of.
+    ``state`` is ``file_state``'s, taken before ``parse`` reads; ``options`` are what else decides the table;
+    ``parser`` is the module that ``parse`` is of.
     """
-    stat = source.stat()
-    state = [str(stat.st_mtime_ns), stat.st_size, sha256_bytes(parser.read_bytes()), pa.__version__]
+    versions = [*map(str, state), sha256_bytes(parser.read_bytes()), pa.__version__]
     name = f"{source.name}-{_short([str(source), options])}"
-    copy = folder / f"{name}-{_short(state)}.arrow"
+    copy = folder / f"{name}-{_short(versions)}.arrow"
     try:
         return _read(copy)
     except FileNotFoundError:
@@ -43,9 +53,16 @@ def parsed_copy(
         for old in folder.glob(f"{name}-*.arrow"):
             if old != copy:
                 old.unlink(missing_ok=True)
+        _clear_drafts(folder)
     except OSError as error:
         _LOG.warning("%s: no parsed copy of %s could be kept (%s); the next task parses it again", copy, source, error)
     return table
+
+
+def file_state(path: Path) -> tuple[int, ...]:
+    """Changes when a file is written or replaced, also by one of the same size and modification time."""
+    stat = path.stat()
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino, stat.st_size
 
 
 def _read(copy: Path) -> pa.Table:
@@ -64,6 +81,14 @@ def _write(copy: Path, table: pa.Table) -> None:
         except BaseException:
             Path(draft.name).unlink(missing_ok=True)
             raise
+
+
+def _clear_drafts(folder: Path) -> None:
+    """Delete what killed tasks left half-written."""
+    for draft in folder.glob(".*.draft"):
+        with suppress(FileNotFoundError):  # another task may have completed it
+            if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
+                draft.unlink()
 
 
 def _short(value: list[object]) -> str:

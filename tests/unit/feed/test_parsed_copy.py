@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from slipway.feed.parsed_copy import parsed_copy
+from slipway.feed.parsed_copy import file_state, parsed_copy
 
 TABLE = pa.table({"day": [1, 2, 2], "value": ["a", None, "c"]})
 
@@ -27,7 +27,8 @@ class Parser:
         return self.table
 
     def rows(self, folder: Path, options: tuple[str, ...] | None = None) -> pa.Table:
-        return parsed_copy(folder, self.source, options, self.module, self)
+        state = file_state(self.source)
+        return parsed_copy(folder, self.source, state=state, options=options, parser=self.module, parse=self)
 
 
 @pytest.fixture
@@ -65,6 +66,29 @@ def test_a_copy_of_an_earlier_state_goes_when_a_new_one_is_kept(parser: Parser, 
     parser.rows(copies)
     assert len(list(copies.iterdir())) == 2
     assert not other & set(copies.iterdir())
+
+
+def test_a_file_replaced_by_one_of_the_same_size_and_time_is_parsed_anew(parser: Parser, copies: Path) -> None:
+    parser.rows(copies)
+    stat = parser.source.stat()
+    other = parser.source.with_name("other")
+    other.write_text("ANYTHING")
+    os.utime(other, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    other.replace(parser.source)
+    parser.rows(copies)
+    assert parser.asked == 2
+
+
+def test_what_a_killed_task_left_half_written_goes_and_what_is_being_written_stays(
+    parser: Parser, copies: Path
+) -> None:
+    copies.mkdir()
+    left, fresh = copies / ".left.draft", copies / ".fresh.draft"
+    left.write_text("half")
+    fresh.write_text("half")
+    os.utime(left, (1, 1))
+    parser.rows(copies)
+    assert not left.exists() and fresh.exists()
 
 
 def test_a_damaged_copy_is_made_again(parser: Parser, copies: Path, caplog: pytest.LogCaptureFixture) -> None:
