@@ -61,6 +61,10 @@ class Overtaken(LakeSimulator):
         self._overtake("commit")
         return super().commit(repository, branch, message, metadata)
 
+    def uncommitted(self, repository, branch, prefix="", limit=1000):
+        self._overtake("uncommitted")
+        return super().uncommitted(repository, branch, prefix, limit)
+
     def _overtake(self, step):
         if step == self.step and self.other_run:
             other_run, self.other_run = self.other_run, None
@@ -78,7 +82,7 @@ def test_a_publication_overtaken_by_another_run_returns_the_others_commit(shop, 
     assert shop.publish(landing) == commits[0] == shop.main()
 
 
-@pytest.mark.parametrize("step", ["put", "commit"])
+@pytest.mark.parametrize("step", ["put", "uncommitted"])
 def test_a_landing_overtaken_by_another_run_finds_it_published(shop, step):
     shop.lake = Overtaken(step)
     shop.lake.ensure_repository(REPO)
@@ -94,14 +98,14 @@ def test_a_landing_overtaken_by_another_run_finds_it_published(shop, step):
 def test_a_job_whose_branch_another_run_published_is_done(shop, monkeypatch):
     landing = shop.land()
     shop.make_features(landing)
-    monkeypatch.setattr(stage, "session", lambda connection: memory_session())
+    monkeypatch.setattr(stage, "session", lambda connection, name: memory_session())
     monkeypatch.setattr(stage, "load_job", lambda path: overtaken_job(lambda: shop.publish(landing)))
     features(shop, landing)
 
 
 def test_a_job_that_misses_something_else_still_says_so(shop, monkeypatch):
     landing = shop.land()
-    monkeypatch.setattr(stage, "session", lambda connection: memory_session())
+    monkeypatch.setattr(stage, "session", lambda connection, name: memory_session())
     monkeypatch.setattr(stage, "load_job", lambda path: overtaken_job(lambda: None))
     with pytest.raises(LakeNotFoundError):
         features(shop, landing)
