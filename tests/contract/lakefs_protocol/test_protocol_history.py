@@ -185,11 +185,13 @@ def test_log_filters_by_date_end_object_and_prefix(repository: lakefs.Repository
     def messages(**filters: object) -> list[str]:
         return [one.message for one in api.log(**filters)]
 
-    assert messages(stop_at=ids["dir/b"]) == ["other", "dir/b"]
+    assert messages(stop_at=ids["dir/b"]) == messages(stop_at="side~1") == ["other", "dir/b"]
+    assert messages(stop_at="side~1", objects=["other"]) == ["other"]
+    assert messages(stop_at="side", prefixes=["dir/"]) == []
     assert messages(since=datetime.fromtimestamp(1_000_001_000, UTC)) == ["other", "dir/b"]
     assert messages(prefixes=["dir/"]) == ["dir/b", "dir/a"]
     assert messages(prefixes=["other"], objects=["dir/a"], amount=1) == ["other", "dir/a"]
-    assert messages(after=ids["dir/b"]) == ["dir/a", "three objects", "Repository created"]
+    assert messages(after=ids["dir/b"]) == messages(after="side~1") == ["dir/a", "three objects", "Repository created"]
 
 
 def test_reference_expressions(repository: lakefs.Repository, main: lakefs.Branch) -> None:

@@ -64,13 +64,15 @@ def _get_commit(call: Call) -> Response:
 def _log(call: Call) -> Response:
     with call.repository.database.reading() as connection:
         start = references.resolve(connection, call["ref"]).commit
-        commits = _touching(call, connection, history.log(connection, start, call.flag("first_parent")))
-        return page(call, _between(call, commits), _show_commit, "id")
+        commits = _between(call, connection, history.log(connection, start, call.flag("first_parent")))
+        # the paths last: a commit ends the log whatever it changed
+        return page(call, _touching(call, connection, commits), _show_commit, "id")
 
 
-def _between(call: Call, commits: Iterator[Commit]) -> Iterator[Commit]:
-    """Apply ``after`` (exclusive), ``since`` (a date) and ``stop_at`` (inclusive)."""
-    after, stop_at, since = call.text("after"), call.text("stop_at"), _since(call)
+def _between(call: Call, connection: sqlite3.Connection, commits: Iterator[Commit]) -> Iterator[Commit]:
+    """Apply the references ``after`` (exclusive) and ``stop_at`` (inclusive) and the date ``since``."""
+    after, stop_at = (_commit_id(connection, call.text(name)) for name in ("after", "stop_at"))
+    since = _since(call)
     for commit in commits:
         if after:
             after = "" if commit.id == after else after
@@ -80,6 +82,10 @@ def _between(call: Call, commits: Iterator[Commit]) -> Iterator[Commit]:
             yield commit
         if stop_at and commit.id == stop_at:
             return
+
+
+def _commit_id(connection: sqlite3.Connection, expression: str) -> str:
+    return references.resolve(connection, expression).commit.id if expression else ""
 
 
 def _since(call: Call) -> float:

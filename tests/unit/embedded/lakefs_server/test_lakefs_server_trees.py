@@ -15,6 +15,7 @@ from slipway.embedded.lakefs_server.compare import Strategy, differences, merge
 from slipway.embedded.lakefs_server.database import SCHEMA
 from slipway.embedded.lakefs_server.nodes import EMPTY, NodeCache
 from slipway.embedded.lakefs_server.trees import NO_ENTRIES, Entry, Trees
+from tests.unit.embedded.lakefs_server.model import merged as merged_model
 
 SEGMENT = st.sampled_from(["a", "b", "a-", "a0", "", "+a", "=a", ".git", "é"])
 PATH = st.lists(SEGMENT, min_size=1, max_size=4).map("/".join).filter(bool).map(str.encode)
@@ -54,24 +55,6 @@ def tree_of(trees: Trees, model: Model) -> bytes:
 
 def model_of(trees: Trees, tree: bytes) -> Model:
     return {path: Entry.decode(data).size for path, data, _ in trees.walk(tree)}
-
-
-def model_merge(base: Model, ours: Model, theirs: Model, strategy: Strategy) -> tuple[Model, list[bytes]]:
-    merged, conflicts = dict(ours), []
-    for path in sorted(base.keys() | theirs.keys() | ours.keys()):
-        was, mine, other = base.get(path), ours.get(path), theirs.get(path)
-        if other == was or mine == other:
-            continue
-        take = other
-        if mine != was and strategy != "source-wins":
-            take = mine
-            if not strategy:
-                conflicts.append(path)
-        if take is None:
-            merged.pop(path, None)
-        else:
-            merged[path] = take
-    return merged, conflicts
 
 
 @given(
@@ -135,7 +118,7 @@ def test_merge_does_what_a_dictionary_merge_does(
         ours, theirs = {**base, **dict(list(ours.items())[:2])}, {**base, **dict(list(theirs.items())[:2])}
     sides = [tree_of(trees, side) for side in (base, ours, theirs)]
     merged = merge(trees, sides[0], sides[1], sides[2], strategy)
-    expected, conflicts = model_merge(base, ours, theirs, strategy)
+    expected, conflicts = merged_model(base, ours, theirs, strategy)
     assert list(merged.conflicts) == conflicts
     assert merged.tree == tree_of(trees, expected)
 
