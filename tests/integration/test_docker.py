@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -410,6 +411,28 @@ def test_a_jar_is_kept_only_with_the_checksum_it_was_announced_with(tmp_path: Pa
     assert list(into.iterdir()) == []
     assert jars.main(["--into", str(into), f"file://{source}#sha256={right}"]) == 0
     assert [path.name for path in into.iterdir()] == ["hadoop-aws-1.jar"]
+
+
+@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
+def test_a_jar_may_be_announced_with_the_checksum_its_publisher_gives(tmp_path: Path, algorithm: str) -> None:
+    jars = program("spark/fetch_jars.py")
+    source, into = tmp_path / "one.jar", tmp_path / "jars"
+    into.mkdir()
+    source.write_bytes(b"a jar")
+    digest = hashlib.new(algorithm, b"a jar").hexdigest()
+    assert jars.main(["--into", str(into), f"file://{source}#{algorithm}={digest[:-1]}0\n"]) == 1
+    assert jars.main(["--into", str(into), f"file://{source}#{algorithm}={digest}\n"]) == 0
+
+
+def test_the_jars_of_the_spark_image_are_for_the_hadoop_that_pyspark_brings() -> None:
+    pyspark = importlib.util.find_spec("pyspark")
+    assert pyspark is not None and pyspark.origin is not None
+    (client,) = (Path(pyspark.origin).parent / "jars").glob("hadoop-client-api-*.jar")
+    version = client.stem.removeprefix("hadoop-client-api-")
+    listed = (DOCKER / "spark" / "jars.txt").read_text().split()
+    form = program("spark/fetch_jars.py")._JAR
+    assert all(form.fullmatch(jar) for jar in listed)
+    assert f"hadoop-aws-{version}.jar" in [form.fullmatch(jar)["name"] for jar in listed]
 
 
 def kubernetes_objects() -> list[dict[str, Any]]:
