@@ -1,7 +1,7 @@
 """Fetch jars for an image: ``fetch_jars.py --into FOLDER "URL#sha256=HEX URL#sha1=HEX …"``.
 
-Checksums are ``sha256``, ``sha512`` or ``sha1``, which is what Maven Central publishes for every jar. A jar without one,
-or whose content is not what it says, ends the build. No jars is fine.
+Checksums are ``sha256``, ``sha512`` or ``sha1``, which Maven Central publishes for every jar. A jar without one, or
+whose content is not what it says, ends the build. No jars is fine.
 """
 
 from __future__ import annotations
