@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from slipway.identity.canonical import canonical_json
@@ -27,6 +27,8 @@ class Ingredients:
     hardware: str
     """Hardware class, for example ``x86_64-cpu``."""
     seed: int | None = None
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Distribution -> version, the third-party packages that code imports."""
 
     def fingerprint(self) -> str:
         """64 hex characters; equal ingredients give equal fingerprints on every machine."""
