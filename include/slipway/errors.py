@@ -31,6 +31,9 @@ trying the same thing again can help: bad data stays bad, an unreachable service
 
   x RegistryError
 
+  x EvidenceError
+    + DisputedError
+
   x ReleaseError
     + RolledBackError
     + ChannelError
@@ -128,6 +131,14 @@ class ParityError(CompileError):
 
 class RegistryError(SlipwayError):
     """The model registry refused or holds something inconsistent."""
+
+
+class EvidenceError(SlipwayError):
+    """A statement, signature or bundle does not prove what it should."""
+
+
+class DisputedError(EvidenceError):
+    """Two statements claim the same fingerprint with different outputs."""
 
 
 class ReleaseError(SlipwayError):

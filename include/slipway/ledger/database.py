@@ -1,0 +1,63 @@
+"""The ledger's database: its tables are made when it is first used, and its errors are Slipway's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from slipway.connections import LedgerConnection
+from slipway.errors import UnavailableError
+from slipway.ledger.schema import METADATA
+
+Insert = postgresql.Insert | sqlite.Insert
+
+
+class Database:
+    """One database; make one per process and share it between threads.
+
+    Every transaction raises ``UnavailableError`` when the database does not answer; nothing was written then.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.engine = sa.create_engine(url, pool_pre_ping=True)
+        self._prepared = False
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A transaction, committed at its end unless an exception leaves it."""
+        try:
+            self._prepare()
+            with self.engine.begin() as connection:
+                yield connection
+        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
+            raise UnavailableError(
+                f"expected the ledger's database at {self.engine.url!r}, but it does not answer: {error.orig}; "
+                "start it (`make up`) or correct the connection slipway_ledger"
+            ) from error
+
+    def insert(self, table: sa.Table) -> Insert:
+        """An insertion that may say what shall happen when the row is there."""
+        return postgresql.insert(table) if self.engine.dialect.name == "postgresql" else sqlite.insert(table)
+
+    def hold(self, connection: sa.Connection, name: str) -> None:
+        """Let nobody else hold ``name`` until the transaction ends; SQLite has one writer anyway."""
+        if self.engine.dialect.name == "postgresql":
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
+
+    def _prepare(self) -> None:
+        if not self._prepared:
+            with self.engine.begin() as connection:
+                # Parallel first uses would race in CREATE TABLE IF NOT EXISTS.
+                self.hold(connection, "slipway.ledger.schema")
+                METADATA.create_all(connection)
+            self._prepared = True
+
+
+@lru_cache(maxsize=8)
+def database(connection: LedgerConnection) -> Database:
+    """This process's database of a connection."""
+    return Database(connection.url)

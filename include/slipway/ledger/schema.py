@@ -1,0 +1,59 @@
+"""The ledger's tables: PostgreSQL in the stack, SQLite in unit tests.
+
+A statement is kept as its signed envelope, and beside it what questions are asked by: its outputs, the statements its
+materials came from, and the commits it read and made. Those rows say nothing the envelope does not.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+METADATA = sa.MetaData()
+# SQLite counts rowids in INTEGER columns alone.
+_ID = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+STATEMENT = sa.Table(
+    "slipway_statement",
+    METADATA,
+    sa.Column("id", _ID, primary_key=True),
+    sa.Column("fingerprint", sa.String(64), nullable=False),
+    sa.Column("outputs_digest", sa.String(64), nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("stage", sa.String(64), nullable=False),
+    sa.Column("subject", sa.String(200), nullable=False),
+    sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("disputed", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("envelope", sa.Text, nullable=False),
+    sa.UniqueConstraint("fingerprint", "outputs_digest", name="slipway_statement_once"),
+    sa.Index("slipway_statement_subject", "pipeline", "stage", "subject", "id"),
+)
+"""``disputed``: another statement has the same fingerprint and other outputs."""
+
+OUTPUT = sa.Table(
+    "slipway_output",
+    METADATA,
+    sa.Column("statement", _ID, sa.ForeignKey("slipway_statement.id"), primary_key=True),
+    sa.Column("name", sa.String(1024), primary_key=True),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Index("slipway_output_digest", "sha256", "statement"),
+)
+
+LINK = sa.Table(
+    "slipway_link",
+    METADATA,
+    sa.Column("child", _ID, sa.ForeignKey("slipway_statement.id"), primary_key=True),
+    sa.Column("parent", _ID, sa.ForeignKey("slipway_statement.id"), primary_key=True),
+    sa.Index("slipway_link_parent", "parent", "child"),
+)
+"""A material of ``child`` is an output of ``parent``."""
+
+COMMIT = sa.Table(
+    "slipway_commit",
+    METADATA,
+    sa.Column("statement", _ID, sa.ForeignKey("slipway_statement.id"), primary_key=True),
+    sa.Column("role", sa.String(32), primary_key=True),
+    sa.Column("repository", sa.String(64), nullable=False),
+    sa.Column("commit", sa.String(64), nullable=False),
+    sa.Index("slipway_commit_id", "commit", "statement"),
+)
+"""A commit of lakeFS that a statement read or made, by its role in the statement."""
