@@ -6,7 +6,7 @@ A value only. ``slipway.ledger.intoto`` spells it as an in-toto Statement, ``sli
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +45,9 @@ class Statement:
     materials: Mapping[str, str]
     """The same of what was read. A material of one statement is an output of another, down to the feed."""
     execution: Execution
+    varying: Collection[str] = ()
+    """Outputs that differ from one making to the next and dispute nothing: measured times, an engine whose kernels were
+    chosen by timing them."""
     commits: Mapping[str, str] = field(default_factory=dict)
     """Role (``raw``, ``branch``, ``main``, ``data``, ``model``) -> ``repository@commit`` of lakeFS."""
     details: Mapping[str, Any] = field(default_factory=dict)
@@ -64,5 +67,10 @@ class Statement:
 
     @property
     def outputs_digest(self) -> str:
-        """One digest over all outputs: equal where a stage made the same bytes again."""
+        """One digest over all outputs."""
         return sha256_bytes(canonical_json(dict(self.outputs)))
+
+    @property
+    def stable_digest(self) -> str:
+        """One digest over the outputs that must be the same whenever the stage is run again."""
+        return sha256_bytes(canonical_json({n: sha for n, sha in self.outputs.items() if n not in self.varying}))
