@@ -43,6 +43,11 @@ class Settings(BaseSettings):
         return self.var / "feed"
 
     @property
+    def imports_cache(self) -> Path:
+        """What Python files import, by their content; may be deleted at any time."""
+        return self.var / "cache" / "imports"
+
+    @property
     def spark_jobs(self) -> Path:
         return self.root / "spark_jobs"
 

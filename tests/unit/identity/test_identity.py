@@ -1,5 +1,4 @@
 import dataclasses
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -7,10 +6,8 @@ from hypothesis import strategies as st
 
 from slipway.errors import ConfigurationError
 from slipway.identity.canonical import canonical_json
-from slipway.identity.code import code_digests
 from slipway.identity.digest import sha256_bytes, sha256_file
 from slipway.identity.fingerprint import Ingredients
-from slipway.settings import settings
 
 EXAMPLE = Ingredients(
     stage="features",
@@ -64,52 +61,3 @@ def test_a_file_has_the_digest_of_its_bytes(tmp_path):
     path = tmp_path / "x"
     path.write_bytes(b"slipway")
     assert sha256_file(path) == sha256_bytes(b"slipway")
-
-
-def project(root: Path, files: dict[str, str]) -> None:
-    for name, text in files.items():
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-
-def test_the_code_closure_follows_first_party_imports_and_no_others(tmp_path):
-    project(
-        tmp_path,
-        {
-            "include/app/__init__.py": "",
-            "include/app/a.py": "import json\nfrom app.b import f\n",
-            "include/app/b.py": "def f():\n    from app import c\n",
-            "include/app/c.py": "x = 1\n",
-            "include/app/unrelated.py": "y = 2\n",
-        },
-    )
-    found = code_digests([tmp_path / "include/app/a.py"], [tmp_path / "include"])
-    assert list(found) == ["include/app/__init__.py", "include/app/a.py", "include/app/b.py", "include/app/c.py"]
-
-
-def test_editing_a_module_three_imports_away_changes_the_code_and_another_pipelines_does_not(tmp_path):
-    files = {
-        "include/a.py": "import b\n",
-        "include/b.py": "import c\n",
-        "include/c.py": "import d\n",
-        "include/d.py": "value = 1\n",
-        "include/other.py": "value = 1\n",
-    }
-    project(tmp_path, files)
-    entry, roots = [tmp_path / "include/a.py"], [tmp_path / "include"]
-    before = code_digests(entry, roots)
-    project(tmp_path, {"include/other.py": "value = 2  # comment\n"})
-    assert code_digests(entry, roots) == before
-    project(tmp_path, {"include/d.py": "value = 2\n"})
-    assert code_digests(entry, roots) != before
-
-
-def test_an_entry_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ConfigurationError, match=r"nowhere\.py"):
-        code_digests([tmp_path / "nowhere.py"], [tmp_path])
-
-
-def test_the_devices_closure_holds_nothing_of_airflow():
-    entry = settings().root / "include/slipway/pods/process.py"
-    assert not [name for name in code_digests([entry], [settings().root / "include"]) if "airflow" in name]
