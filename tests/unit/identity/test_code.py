@@ -136,24 +136,41 @@ def test_another_pipelines_model_the_clock_and_the_folder_change_nothing(tmp_pat
     assert ask(there, "include/a.py", cache=there / "cache") == before
 
 
-def test_the_order_of_entries_and_of_hashes_changes_nothing(tmp_path):
-    write(tmp_path, CHAIN)
-    script = (
-        "import sys; from pathlib import Path; from slipway.identity.code import closure\n"
-        "root = Path(sys.argv[1]); entries = [root / 'include' / name for name in sys.argv[2:]]\n"
-        "print(closure(entries, [root / 'include'], lock=root / 'requirements.lock'))"
-    )
-    answers = {
-        subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path), *order],
-            env={"PYTHONPATH": str(settings().root / "include"), "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed, order in (("1", ["a.py", "models/other.py"]), ("2", ["models/other.py", "a.py"]))
-    }
-    assert len(answers) == 1
+FINGERPRINT = """
+import os, platform, socket, sys, time
+from pathlib import Path
+machine, root, *entries = sys.argv[1:]
+os.uname = platform.uname = platform.node = socket.gethostname = lambda: machine
+time.time = lambda: float(len(machine))
+from slipway.identity.code import closure
+from slipway.identity.fingerprint import Ingredients
+root = Path(root)
+found = closure([root / "include" / name for name in entries], [root / "include"],
+                lock=root / "requirements.lock", cache=root / "cache")
+print(Ingredients(stage="train", pipeline="p", code=found.code, packages=found.packages, parameters={"lr": 0.1},
+                  inputs={}, environment="e", hardware="x86_64-cpu").fingerprint())
+"""
+
+
+def fingerprint(root: Path, *entries: str, machine: str = "here", seed: str = "0") -> str:
+    """As a process of its own computes it, on a machine of that name, with that seed of hashes."""
+    return subprocess.run(
+        [sys.executable, "-c", FINGERPRINT, machine, str(root), *entries],
+        env={"PYTHONPATH": str(settings().root / "include"), "PYTHONHASHSEED": seed, "HOSTNAME": machine},
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+
+def test_the_fingerprint_follows_the_code_and_neither_machine_nor_clock_nor_folder_nor_seed(tmp_path):
+    here = write(tmp_path / "here", CHAIN)
+    there = write(tmp_path / "elsewhere" / "deeper", CHAIN)
+    before = fingerprint(here, "a.py", "b.py")
+    assert fingerprint(there, "b.py", "a.py", machine="another-one", seed="1") == before
+    write(there, {"include/d.py": "value = 1  # three imports away\n"})
+    assert fingerprint(there, "b.py", "a.py") != before
 
 
 def test_a_module_that_is_a_link_is_named_by_its_place_and_digested_by_its_content(tmp_path):
