@@ -86,7 +86,7 @@ def _executions(draw):
     )
 
 
-statements = st.builds(
+_statements = st.builds(
     Statement,
     ingredients=st.builds(
         Ingredients,
@@ -107,3 +107,12 @@ statements = st.builds(
     commits=st.dictionaries(_text, st.builds("{}@{}".format, _repositories, _commit), max_size=3),
     details=_data,
 )
+
+
+@st.composite
+def _with_some_varying(draw):
+    made = draw(_statements)
+    return replace(made, varying=tuple(sorted(draw(st.sets(st.sampled_from(sorted(made.outputs)))))))
+
+
+statements = _with_some_varying()

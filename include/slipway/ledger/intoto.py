@@ -3,7 +3,7 @@
 Schemas: https://github.com/in-toto/attestation/tree/main/spec/v1 and https://slsa.dev/spec/v1.1/provenance. What a
 statement says and SLSA has no field for stands in extension fields, ``slipway_<name>``, as SLSA asks.
 
-* ``subject``: the outputs, by name and ``sha256``.
+* ``subject``: the outputs, by name and ``sha256``, annotated ``varying`` where another making may give other bytes.
 * ``externalParameters``: what was asked for: pipeline, stage, subject and the stage's parameters.
 * ``internalParameters``: the fingerprint, and every other ingredient it is made of.
 * ``resolvedDependencies``: materials by name and ``sha256``; lakeFS commits by role, with the digest
@@ -65,7 +65,7 @@ def to_intoto(statement: Statement) -> dict[str, Any]:
     ingredients, execution = statement.ingredients, statement.execution
     document = {
         "_type": TYPE,
-        "subject": _by_digest(statement.outputs),
+        "subject": _subject(statement),
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "buildDefinition": {
@@ -129,6 +129,7 @@ def from_intoto(document: Mapping[str, Any]) -> Statement:
         ingredients=ingredients,
         subject=external.subject,
         outputs={one.name: one.digest.sha256 for one in read.subject},
+        varying=tuple(one.name for one in read.subject if one.annotations),
         materials={one.name: one.digest.sha256 for one in definition.dependencies if isinstance(one, File)},
         execution=Execution(
             dag_id=run.execution.dag_id,
@@ -167,6 +168,13 @@ def _internal(ingredients: Ingredients) -> dict[str, Any]:
     values = {name: getattr(ingredients, name) for name in _INTERNAL}
     plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
     return {"fingerprint": ingredients.fingerprint(), **plain}
+
+
+def _subject(statement: Statement) -> list[dict[str, Any]]:
+    if unknown := set(statement.varying) - statement.outputs.keys():
+        raise EvidenceError(f"expected what varies to be outputs, got {', '.join(sorted(unknown))} too")
+    varies = {"annotations": {"varying": True}}
+    return [{**one, **(varies if one["name"] in statement.varying else {})} for one in _by_digest(statement.outputs)]
 
 
 def _by_digest(files: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -36,10 +36,20 @@ class _Digest(_Strict):
 
 
 class File(_Strict):
-    """An output or a material."""
+    """A file by name and digest: a material."""
 
     name: str
     digest: _Digest
+
+
+class _Varying(_Strict):
+    varying: Literal[True]
+
+
+class Output(File):
+    """An output; ``varying`` where another making may give other bytes."""
+
+    annotations: _Varying | None = None
 
 
 class _LakeDigest(_Strict):
@@ -154,6 +164,6 @@ class Document(_Strict):
     """The whole Statement."""
 
     type: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
-    subject: Annotated[list[File], Field(min_length=1), AfterValidator(_distinct)]
+    subject: Annotated[list[Output], Field(min_length=1), AfterValidator(_distinct)]
     predicate_type: Literal["https://slsa.dev/provenance/v1"] = Field(alias="predicateType")
     predicate: _Provenance

@@ -84,6 +84,7 @@ def test_it_is_spelled_as_in_toto_and_slsa_say():
     [
         ({"outputs": {}}, "at least 1"),
         ({"outputs": {"model": "A" * 64}}, "sha256"),
+        ({"varying": ["times.json"]}, "times.json"),
         ({"materials": {"raw": "abc"}}, "sha256"),
         ({"commits": {"main": "c" * 64}}, "repository@commit"),
         ({"commits": {"main": "flights@main"}}, "lakefsCommit"),
