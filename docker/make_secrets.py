@@ -15,13 +15,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.connections import LedgerConnection, ledger_connection
+from slipway.connections import LedgerConnection, SigningKeys, database_connection
 from slipway.embedded import airflow_home, mlflow_server
 from slipway.embedded.layout import Layout
 from slipway.embedded.local_settings import Login, fields
 from slipway.embedded.secret_store import Secrets, ensure_secrets, load_secrets, write_private
 from slipway.embedded.settings_file import SettingsFile, load_settings_file
 from slipway.errors import SlipwayError
+from slipway.ledger.keys import ensure_keys
 from slipway.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,6 +62,7 @@ def prepare(state: Path, owner: Owner) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     secrets = _secrets(state / "secrets.json")
     file = load_settings_file(SETTINGS)
+    ensure_keys(SigningKeys.in_folder(state / "keys"))
     for name, text in _files(secrets, file).items():
         write_private(state / "secrets" / name, text)
     _write_airflow(state / "airflow", secrets, file)
@@ -95,7 +97,7 @@ def _database(secrets: Secrets, file: SettingsFile, name: str, host: str | None 
     changes: dict[str, object] = {"conn_login": name, "conn_schema": name, "conn_password": password}
     if host is not None:
         changes |= {"conn_host": host, "conn_port": 5432}
-    return ledger_connection(fields(file.connection("slipway_ledger").model_copy(update=changes)))
+    return database_connection(fields(file.connection("slipway_ledger").model_copy(update=changes)))
 
 
 def _files(secrets: Secrets, file: SettingsFile) -> dict[str, str]:
@@ -176,7 +178,7 @@ def _give(state: Path, owner: Owner) -> None:
     os.chown(state, owner.uid, owner.gid)
     for path in state.iterdir():
         os.chown(path, owner.uid, owner.gid)
-    for folder in ("secrets", "airflow"):
+    for folder in ("secrets", "airflow", "keys"):
         for path in (state / folder).iterdir():
             os.chown(path, owner.uid, owner.gid)
 

@@ -7,8 +7,9 @@ values and never asks where it runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 from urllib.parse import quote
@@ -16,6 +17,7 @@ from urllib.parse import quote
 from slipway.errors import ConfigurationError
 
 Runtime = Literal["process", "docker", "kubernetes"]
+_URI = re.compile(r"[a-z][a-z0-9]+:")
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,7 @@ class Fields:
     schema: str | None = None
     login: str | None = None
     password: str | None = field(default=None, repr=False)
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def need(self, name: str) -> str:
         """A field that must have a value.
@@ -81,10 +83,32 @@ class MlflowConnection:
 
 
 @dataclass(frozen=True)
+class SigningKeys:
+    """What signs the ledger's statements: private keys by path or by URI (``slipway.ledger.keys``), and whom to trust.
+
+    ``trust`` is the path of the trust file; ``pin`` opens a PKCS#11 token.
+    """
+
+    build: str
+    approval: str
+    trust: str
+    pin: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> SigningKeys:
+        """Key files under their usual names."""
+        return cls(str(folder / "build.pem"), str(folder / "approval.pem"), str(folder / "trust.json"))
+
+    def of(self, role: Literal["build", "approval"]) -> str:
+        return self.build if role == "build" else self.approval
+
+
+@dataclass(frozen=True)
 class LedgerConnection:
-    """The ledger's database as a SQLAlchemy URL."""
+    """The ledger's database as a SQLAlchemy URL, and what signs its statements; without keys it can only be read."""
 
     url: str = field(repr=False)
+    keys: SigningKeys | None = None
 
 
 @dataclass(frozen=True)
@@ -144,12 +168,38 @@ def mlflow_connection(fields: Fields) -> MlflowConnection:
     return MlflowConnection(url)
 
 
-def ledger_connection(fields: Fields) -> LedgerConnection:
+def database_connection(fields: Fields) -> LedgerConnection:
     """PostgreSQL: host, port, schema = database, login, password."""
     login, password = quote(fields.need("login"), safe=""), quote(fields.need("password"), safe="")
     return LedgerConnection(
         f"postgresql+psycopg2://{login}:{password}@{fields.need('host')}:{fields.port or 5432}/{fields.need('schema')}"
     )
+
+
+def ledger_connection(fields: Fields, *, root: Path, var: Path) -> LedgerConnection:
+    """The database, and extras ``build_key``, ``approval_key`` (paths or URIs), ``trust`` (a path) and ``hsm_pin``.
+
+    What is not named lies in ``var/keys``.
+    """
+    usual = SigningKeys.in_folder(Path("var/keys"))
+    named = {"build_key": usual.build, "approval_key": usual.approval, "trust": usual.trust, **fields.extra}
+    where = replace(fields, extra=named)
+
+    def key(name: str) -> str:
+        return where.need(name) if is_uri(where.need(name)) else where.path(name, root=root, var=var)
+
+    keys = SigningKeys(
+        build=key("build_key"),
+        approval=key("approval_key"),
+        trust=where.path("trust", root=root, var=var),
+        pin=str(named["hsm_pin"]) if named.get("hsm_pin") else None,
+    )
+    return replace(database_connection(fields), keys=keys)
+
+
+def is_uri(name: str) -> bool:
+    """Whether a key is named by a URI (``hsm:2``); everything else is a path."""
+    return _URI.match(name) is not None
 
 
 def channel_connection(fields: Fields, *, root: Path, var: Path) -> ChannelConnection:

@@ -53,7 +53,7 @@ def lake() -> Lake:
 @functools.cache
 def ledger() -> Ledger:
     """The ledger of connection ``slipway_ledger``."""
-    return Ledger(ledger_connection(_fields("slipway_ledger")))
+    return Ledger(ledger_connection(_fields("slipway_ledger"), root=settings().root, var=settings().var))
 
 
 def spark() -> SparkConnection:

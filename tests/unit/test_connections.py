@@ -4,8 +4,10 @@ import pytest
 
 from slipway.connections import (
     Fields,
+    SigningKeys,
     channel_connection,
     compute_connection,
+    database_connection,
     lake_connection,
     ledger_connection,
     mlflow_connection,
@@ -38,11 +40,17 @@ def test_a_lake_without_address_or_credentials_is_refused_by_name(missing):
 
 
 def test_no_secret_stands_in_a_connections_text():
-    given = fields(host="h", schema="ledger", login="user", password="hush", extra={"repository": "r", "keys": "k"})
+    given = fields(
+        host="h",
+        schema="ledger",
+        login="user",
+        password="hush",
+        extra={"repository": "r", "keys": "k", "hsm_pin": "hush"},
+    )
     made = [
         given,
         lake_connection(given),
-        ledger_connection(given),
+        ledger_connection(given, root=Path("/root"), var=Path("/var")),
         channel_connection(given, root=Path("/root"), var=Path("/var")),
     ]
     assert not [value for value in made if "hush" in repr(value)]
@@ -50,7 +58,7 @@ def test_no_secret_stands_in_a_connections_text():
 
 def test_credentials_are_escaped_where_they_become_part_of_a_url():
     given = fields(host="db", schema="ledger", login="a/b", password="p@ss:word/")
-    assert ledger_connection(given).url == "postgresql+psycopg2://a%2Fb:p%40ss%3Aword%2F@db:5432/ledger"
+    assert database_connection(given).url == "postgresql+psycopg2://a%2Fb:p%40ss%3Aword%2F@db:5432/ledger"
     registry = mlflow_connection(fields(host="https://mlflow", login="a", password="p@ss"))
     assert registry.tracking_uri == "https://a:p%40ss@mlflow"
 
@@ -91,3 +99,23 @@ def test_an_unknown_runtime_is_refused_with_those_that_are_known():
 def test_a_compute_connection_must_say_where_pods_run():
     with pytest.raises(ConfigurationError, match="expected runtime"):
         compute_connection(fields())
+
+
+PLACES = {"root": Path("/project"), "var": Path("/state")}
+DATABASE = {"host": "db", "schema": "ledger", "login": "user", "password": "p"}
+
+
+def test_a_ledger_whose_keys_are_not_named_has_them_in_the_stacks_folder():
+    keys = ledger_connection(fields(**DATABASE), **PLACES).keys
+    assert keys == SigningKeys("/state/keys/build.pem", "/state/keys/approval.pem", "/state/keys/trust.json")
+
+
+def test_a_ledgers_keys_may_be_files_of_the_project_or_uris_each_by_itself():
+    extra = {"build_key": "secrets/ci.pem", "approval_key": "hsm:2?label=Release", "trust": "/etc/slipway/trust.json"}
+    keys = ledger_connection(fields(**DATABASE, extra=extra), **PLACES).keys
+    assert keys == SigningKeys("/project/secrets/ci.pem", "hsm:2?label=Release", "/etc/slipway/trust.json")
+
+
+def test_a_ledgers_key_that_is_named_but_empty_is_refused_by_name():
+    with pytest.raises(ConfigurationError, match="expected approval_key"):
+        ledger_connection(fields(**DATABASE, extra={"approval_key": ""}), **PLACES)

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from slipway.connections import ledger_connection
+from slipway.connections import database_connection
 from slipway.embedded.layout import Layout
 from slipway.embedded.local_settings import LocalSettings, build, fields, fill
 from slipway.embedded.secret_store import Secrets
@@ -37,7 +37,7 @@ class Environment:
         """The SQLAlchemy URL of one of the embedded PostgreSQL's databases."""
         entry = self.file.connection("slipway_ledger")
         role = entry.model_copy(update={"conn_login": name, "conn_schema": name, "conn_password": password})
-        return ledger_connection(fields(role)).url
+        return database_connection(fields(role)).url
 
     @property
     def pipelines(self) -> list[str]:

@@ -88,7 +88,7 @@ def build(file: SettingsFile, secrets: Secrets, place: Settings) -> LocalSetting
         return LocalSettings(
             lake=lake_connection(fields(lake)),
             mlflow=mlflow_connection(fields(mlflow)),
-            ledger=ledger_connection(fields(ledger)),
+            ledger=ledger_connection(fields(ledger), root=place.root, var=place.var),
             channel=channel_connection(fields(channel), root=place.root, var=place.var),
             compute=compute_connection(fields(file.connection("slipway_compute"))),
             spark=spark_connection(fields(spark)),

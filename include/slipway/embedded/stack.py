@@ -22,6 +22,7 @@ from slipway.embedded.services import Service, table
 from slipway.embedded.settings_file import load_settings_file
 from slipway.embedded.supervision import ProcessState, Supervisor
 from slipway.errors import UnavailableError
+from slipway.ledger.keys import ensure_keys
 from slipway.settings import Settings
 
 _STOP_SECONDS = 30.0
@@ -115,6 +116,8 @@ class Stack:
             Path(channel.repository, "metadata"), Path(channel.repository, "targets"), Path(channel.keys),
         ):  # fmt: skip
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if signing := environment.local.ledger.keys:
+            ensure_keys(signing)
         login = environment.local.airflow_login
         secrets = environment.secrets
         keys = {
