@@ -32,6 +32,7 @@ from slipway_airflow.failures import fail_fast
 from slipway_airflow.partition import partition_of
 from slipway_airflow.provenance import run_of
 from slipway_airflow.report_link import link_reports, remember_reports
+from slipway_airflow.reuse_note import forced, note
 
 PARAMS = {
     "partition": Param(
@@ -58,9 +59,11 @@ def features(name: str) -> dict[str, Any]:
         partition_of(context),
         root=settings().root,
         copies=settings().feed_copies,
-        force=bool(context["params"]["force"]),
+        force=forced(context),
+        run_id=context["dag_run"].run_id,
         reported=remember_reports(context),
     )
+    note(context, landing.reuse)
     make_features(
         connections.lake(),
         connections.ledger(),

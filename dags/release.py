@@ -22,12 +22,11 @@ from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, PokeReturnValue, TaskGroup, TriggerRule, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowFailException
 
-from slipway.pipeline.load import find_pipeline, readable_pipelines
+from slipway.pipeline.load import readable_pipelines
 from slipway.pipeline.spec import Pipeline
-from slipway.release.rollout import Rollout
 from slipway.settings import settings
 from slipway.stages import release as stage
-from slipway_airflow import connections
+from slipway_airflow import rollouts
 from slipway_airflow.failures import fail_fast
 
 PARAMS = {
@@ -38,34 +37,25 @@ PARAMS = {
 }
 
 
-def rollout(name: str, version: str) -> Rollout:
-    """The release this run carries out."""
-    pipeline = find_pipeline(settings().pipelines, name)
-    return stage.rollout_of(connections.channel(), pipeline, version, get_current_context()["run_id"])
-
-
 @task
 @fail_fast
 def prepare(name: str) -> str:
     """Choose the version and sign its files."""
-    params = get_current_context()["params"]
-    version = stage.choose_version(connections.mlflow(), name, str(params["version"] or ""))
-    stage.prepare(rollout(name, version), connections.mlflow(), connections.channel(), supersede=params["supersede"])
-    return version
+    return rollouts.prepare(name)
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 @fail_fast
 def open_phase(name: str, version: str, percent: int) -> None:
     """Give the version to this share of the fleet."""
-    rollout(name, version).open_phase(percent)
+    rollouts.rollout(name, version).open_phase(percent)
 
 
 @task.sensor(poke_interval=2, mode="poke")
 @fail_fast
 def observe(name: str, version: str, percent: int) -> PokeReturnValue:
     """Wait for evidence and judge it."""
-    decision = rollout(name, version).observe()
+    decision = rollouts.rollout(name, version).observe()
     if decision.action == "wait":
         return PokeReturnValue(is_done=False)
     ti = get_current_context()["ti"]
@@ -85,22 +75,14 @@ def ask(last: str) -> str:
 @fail_fast
 def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:
     """Make it everybody's version; from there the only way is on, so a registry that is away is waited for."""
-    return stage.complete(rollout(name, version), connections.mlflow(), connections.ledger(), phases(observed))
+    return rollouts.complete(name, version, observed)
 
 
 @task(trigger_rule=TriggerRule.ONE_FAILED)
 @fail_fast
 def roll_back(name: str, observed: list[str]) -> None:
     """Return every device to the version before; fails, so that the run says it did not succeed."""
-    pipeline, run_id = find_pipeline(settings().pipelines, name), get_current_context()["run_id"]
-    undone = stage.rollout_of_run(connections.channel(), pipeline, run_id)
-    stage.roll_back(undone, connections.ledger(), phases(observed))
-
-
-def phases(observed: list[str]) -> list[dict[str, Any]]:
-    """What the observing tasks concluded so far."""
-    found = (get_current_context()["ti"].xcom_pull(task_ids=name, key="phase") for name in observed)
-    return [record for record in found if record]
+    rollouts.roll_back(name, observed)
 
 
 def release_line(pipeline: Pipeline) -> DAG:

@@ -56,6 +56,7 @@ PARAMS = {
     "until": Param(
         None, type=["null", "string"], format="date", title="Until", description="Last day to use; empty: the newest."
     ),
+    "force": Param(False, type="boolean", title="Force", description="Make it again even if it is already there."),
     "note": Param(None, type=["null", "string"], title="Note", description="Why this run was started."),
 }
 
@@ -95,6 +96,7 @@ def register(name: str, planned: dict[str, Any]) -> str:
         find_pipeline(settings().pipelines, name),
         plan=TrainingPlan.of(planned),
         run=run_of(get_current_context()),
+        root=settings().root,
     )
 
 

@@ -21,7 +21,7 @@ from slipway.connections import (
     spark_connection,
 )
 from slipway.lake.client import Lake
-from slipway.ledger.statements import Ledger
+from slipway.ledger.store import Ledger
 from slipway.settings import settings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,15 @@ from slipway.pods.docker import DockerPod, container_name, engine
 from slipway.pods.kubernetes import ended_badly, not_run
 from slipway.pods.manifest import PodManifest, load_manifest
 from slipway.pods.process import ProcessPod
-from slipway.pods.result import RESULT, PodResult, read_result
+from slipway.pods.result import PodResult
 from slipway.settings import settings
-from slipway.stages.train import TrainingPlan, Work, require_planned_code
+from slipway.stages.pod_work import conclude_work, reuse_work
+from slipway.stages.train import TrainingPlan, require_planned_code
+from slipway.stages.works import Work
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
+from slipway_airflow.provenance import run_of
+from slipway_airflow.reuse_note import forced, note
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -34,9 +39,10 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
     """Run a manifest of ``include/pods/`` on a cluster, a Docker engine, or as a process of this machine.
 
     ``plan`` is a ``slipway.stages.train.TrainingPlan`` in its plain form; ``work`` names the part of it this pod does:
-    its arguments, and the prefix in the lake where a result file with the plan's fingerprint must lie when the pod
-    has ended. If it is there already and verifies, no pod is started: a retry adopts what an earlier try finished.
-    Nor is one started when the code changed since the plan: the plan's fingerprint would vouch for other code.
+    its arguments, and the prefix in the lake where a result file with the work's fingerprint must lie when the pod
+    has ended. No pod is started when the ledger knows that fingerprint and its outputs are there, or when an earlier
+    try of this run left its result. Nor is one started when the code changed since the plan: the plan's fingerprint
+    would vouch for other code.
 
     ``command`` replaces the manifest's container command, for a second entry point of the same image.
     """
@@ -79,15 +85,27 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
     @fail_fast
     def execute(self, context: Context) -> dict[str, Any]:
         """Run the pod unless its result is there; returns the result's status and output digests."""
-        plan = TrainingPlan.of(self.plan)
-        output = plan.output(self.work)
-        lake = connections.lake()
-        if lake.exists(output / RESULT):
-            self.log.info("%s is already there; no pod is started", output / RESULT)
-        else:
-            require_planned_code(plan, find_pipeline(settings().pipelines, plan.pipeline), settings().root)
+        plan, run, started = TrainingPlan.of(self.plan), run_of(context), dt.datetime.now(dt.UTC)
+        pipeline = find_pipeline(settings().pipelines, plan.pipeline)
+        reuse = reuse_work(
+            connections.lake(),
+            connections.ledger(),
+            plan,
+            self.work,
+            run_id=run.run_id,
+            force=forced(context),
+            recheck=pipeline.recheck,
+            # A forced run makes it once; its own retries adopt that.
+            adopt=not forced(context) or context["ti"].try_number > 1,
+        )
+        note(context, reuse.brief())
+        if not reuse.hit:
+            require_planned_code(plan, self.work, pipeline, settings().root)
             self._run(plan, connections.compute(self.compute_conn_id), context)
-        summary = _summary(read_result(lake, output, plan.fingerprint))
+        result = conclude_work(
+            connections.lake(), connections.ledger(), plan, self.work, run, root=settings().root, started=started
+        )
+        summary = _summary(result)
         context["ti"].xcom_push(key=BaseXCom.XCOM_RETURN_KEY, value=summary)
         return summary
 
@@ -110,7 +128,7 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
         arguments = plan.works[self.work].arguments
         if compute.runtime == "kubernetes":
             self.arguments = [*manifest.container.args, *arguments]
-            self.labels = {**self.labels, "slipway/fingerprint": plan.fingerprint[:40]}
+            self.labels = {**self.labels, "slipway/fingerprint": plan.works[self.work].fingerprint[:40]}
             self._run_on_cluster(compute, context)
         else:
             self._running = self._local(compute, manifest, plan.works[self.work])

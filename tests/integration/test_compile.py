@@ -94,7 +94,7 @@ def training(request):
 
 
 def place(pipeline, stage):
-    return LakeUri.parse(f"lakefs://{pipeline.repository}/train/models/{F}/{stage}")
+    return LakeUri.parse(f"lakefs://{pipeline.repository}/train/models/{stage}/{F}")
 
 
 def lake_with(pipeline, files):

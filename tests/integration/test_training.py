@@ -85,7 +85,7 @@ class Workshop:
         return read_result(self.lake, output, fingerprint)
 
     def output(self, fingerprint: str = FINGERPRINT) -> LakeUri:
-        return LakeUri(self.pipeline.repository, "train", f"models/{fingerprint}/train")
+        return LakeUri(self.pipeline.repository, "train", f"models/train/{fingerprint}")
 
     def arrays(self, name: str) -> dict[str, np.ndarray]:
         with np.load(io.BytesIO(self.lake.get(self.output() / name)), allow_pickle=False) as archive:
@@ -279,7 +279,7 @@ def pod_arguments(commit: str, fingerprint: str, days: list[str], held_out: int)
     return [
         *("--pipeline", "flight_delay", "--commit", commit, "--fingerprint", fingerprint),
         *("--partitions", ",".join(days[:-held_out]), "--holdout", ",".join(days[-held_out:])),
-        *("--output", f"lakefs://flight-delay/train/models/{fingerprint}/train"),
+        *("--output", f"lakefs://flight-delay/train/models/train/{fingerprint}"),
     ]
 
 
@@ -291,7 +291,7 @@ def test_two_pods_on_one_machine_give_the_same_bytes(server: LakeConnection, tra
         pod = run_pod(pod_arguments(commit, fingerprint, FLIGHT_DAYS, 2), server, tracking_uri)
         assert pod.returncode == 0, pod.stderr
         assert "epoch 12/12" in pod.stdout
-        output = LakeUri("flight-delay", "train", f"models/{fingerprint}/train")
+        output = LakeUri("flight-delay", "train", f"models/train/{fingerprint}")
         results.append(read_result(lake, output, fingerprint))
     assert set(results[0].outputs) == OUTPUTS
     assert results[0].outputs == results[1].outputs

@@ -7,16 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from slipway.connections import LedgerConnection, MlflowConnection
+from slipway.connections import MlflowConnection
 from slipway.errors import LakeNotFoundError
 from slipway.lake.client import Lake
 from slipway.lake.collect import collect
 from slipway.lake.retention import DAY_SECONDS
 from slipway.lake.uri import LakeUri
-from slipway.ledger.statements import Ledger
+from slipway.settings import settings
 from slipway.stages import housekeeping, register
 from slipway.stages.register import register_version
 from tests.contract.lake.server import running_server
+from tests.simulators.ledger import ledger_at
 from tests.simulators.registry import RegistrySimulator
 from tests.unit.stages.trained import PIPELINE, RUN, compiled, planned, train
 
@@ -29,14 +30,14 @@ def test_a_versions_model_and_data_outlive_its_branch_its_registry_and_every_col
 ) -> None:
     monkeypatch.setattr(register, "mlflow_registry", RegistrySimulator())
     monkeypatch.setattr(housekeeping, "mlflow_registry", RegistrySimulator())  # has forgotten every version
-    ledger = Ledger(LedgerConnection(f"sqlite:///{tmp_path}/ledger.db"))
+    ledger = ledger_at(tmp_path)
     with running_server(tmp_path) as connection:
         lake = Lake(connection)
         released, refused = planned(lake), planned(lake, champion="1")
         for plan in (released, refused):
             train(lake, plan)
             compiled(lake, plan)
-        version = register_version(lake, ledger, MLFLOW, PIPELINE, plan=released, run=RUN)
+        version = register_version(lake, ledger, MLFLOW, PIPELINE, plan=released, run=RUN, root=settings().root)
         tag = f"model-{PIPELINE.name}-v{version}"
         unregistered = lake.commit(REPOSITORY, refused.branch, "refused", {})
         files = {item.path: lake.get(LakeUri(REPOSITORY, tag, item.path)) for item in everything(lake, tag)}

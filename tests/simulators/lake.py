@@ -105,6 +105,10 @@ class LakeSimulator:
                 raise LakeNotFoundError(f"reading {uri}: there is no such object")
             return tree[uri.path].data
 
+    def copy(self, source: LakeUri, destination: LakeUri) -> None:
+        with self._reached():
+            self.put(destination, self.get(source))
+
     def get_range(self, uri: LakeUri, start: int, end: int) -> bytes:
         return self.get(uri)[start:end]
 

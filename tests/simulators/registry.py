@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from slipway.connections import LedgerConnection, MlflowConnection
 from slipway.errors import RegistryError, UnavailableError
+from slipway.identity.digest import sha256_bytes
 from slipway.registry.aliases import CHALLENGER, CHAMPION
 from slipway.registry.registration import FINGERPRINT_TAG, Registration
 
@@ -81,6 +82,10 @@ class RegistrySimulator:
             if unknown:
                 raise RegistryError(f"{name} version {version} has no {', '.join(unknown)}; it has: {sorted(files)}")
             return {path: files[path] for path in sorted(files if paths is None else set(paths))}
+
+    def digests(self, connection: MlflowConnection, name: str, version: str) -> dict[str, str]:
+        with self._reached():
+            return {path: sha256_bytes(data) for path, data in self._version(name, version).files.items()}
 
     @contextmanager
     def _reached(self) -> Iterator[None]:

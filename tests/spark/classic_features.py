@@ -9,22 +9,22 @@ from __future__ import annotations
 import datetime as dt
 import sys
 
-from slipway.connections import Fields, LakeConnection, LedgerConnection, spark_connection
+from slipway.connections import Fields, LakeConnection, spark_connection
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
-from slipway.ledger.statements import Ledger
 from slipway.pipeline.load import load_pipeline
 from slipway.settings import settings
 from slipway.stages.ingest import land
 from slipway.stages.landing import features_prefix
 from slipway.stages.spark import make_features
+from tests.simulators.ledger import ledger_at
 
 
 def main(endpoint: str, access_key: str, secret_key: str, repository: str, folder: str) -> None:
     root = settings().root
     pipeline = load_pipeline(settings().pipelines / "digit_reader.yaml").model_copy(update={"repository": repository})
     server = LakeConnection(endpoint, access_key, secret_key)
-    lake, ledger = Lake(server), Ledger(LedgerConnection(f"sqlite:///{folder}/ledger.db"))
+    lake, ledger = Lake(server), ledger_at(folder)
     landing = land(lake, ledger, pipeline, dt.date(2013, 1, 1), root=root)
     spark = spark_connection(Fields("spark_default", "spark", host="local[1]"))
     make_features(lake, ledger, pipeline, landing, root=root, connection=spark, credentials=server)

@@ -29,7 +29,7 @@ from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.pipeline.spec import Pipeline
 from slipway.pods.entrypoint import run
-from slipway.pods.result import ObjectStore, PodResult, read_result, upload, write_result
+from slipway.pods.result import ObjectStore, PodResult, Reading, made_of, read_result, upload, write_result
 from slipway.settings import settings
 
 PACKAGES = ("onnx", "onnxruntime", "numpy", "tensorrt", "cuda-bindings")
@@ -59,16 +59,17 @@ def compile_pod(lake: ObjectStore, work: Work) -> PodResult:
     if work.target not in {target.name for target in work.pipeline.compile.targets}:
         raise ConfigurationError(f"pipeline {work.pipeline.name!r} has no target {work.target!r} under compile.targets")
     target = load_target(work.target)
-    read_result(lake, work.train, work.fingerprint)
-    classes = read_result(lake, work.export, work.fingerprint).report["classes"]
+    read_result(lake, work.train, made_of(work.train))
+    classes = read_result(lake, work.export, made_of(work.export)).report["classes"]
+    reading = Reading(lake)
     source = Source(
-        onnx=lake.get(work.export / "model.onnx"), calibration=lambda: _samples(lake, work, "calibration.npz")
+        onnx=reading.get(work.export / "model.onnx"), calibration=lambda: _samples(reading, work, "calibration.npz")
     )
     outcome = target.build(source)
     if isinstance(outcome, Skipped):
         result = _skipped(work, outcome)
     else:
-        result = _checked(lake, work, source.onnx, outcome, classes)
+        result = _checked(reading, work, source.onnx, outcome, classes)
     write_result(lake, work.output, result)
     return result
 
@@ -84,7 +85,7 @@ def _skipped(work: Work, outcome: Skipped) -> PodResult:
     )
 
 
-def _checked(lake: ObjectStore, work: Work, onnx: bytes, built: Built, classes: Sequence[str]) -> PodResult:
+def _checked(lake: Reading, work: Work, onnx: bytes, built: Built, classes: Sequence[str]) -> PodResult:
     golden = _samples(lake, work, "golden.npz")
     min_golden = work.pipeline.release.gates.min_golden_agreement
     measured = parity.measure(
@@ -113,7 +114,9 @@ def _checked(lake: ObjectStore, work: Work, onnx: bytes, built: Built, classes: 
         stage=f"compile-{work.target}",
         fingerprint=work.fingerprint,
         status="built",
+        inputs=lake.read,
         outputs=upload(lake, work.output, files),
+        varying=["report.json", *([] if built.deterministic else [built.artifact, "manifest.json", *built.extras])],
         report=report,
         environment=environment(PACKAGES),
         hardware=built.hardware,

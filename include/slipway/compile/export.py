@@ -30,7 +30,7 @@ from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.pipeline.spec import Pipeline
 from slipway.pods.entrypoint import run
-from slipway.pods.result import ObjectStore, PodResult, read_result, upload, write_result
+from slipway.pods.result import ObjectStore, PodResult, Reading, made_of, read_result, upload, write_result
 from slipway.settings import settings
 from slipway.training.model_module import build, load_model_module
 
@@ -139,9 +139,10 @@ def export_pod(
         PodResultError: the training pod's outputs are missing or were changed.
         SlipwayError: see ``export`` and ``load_trained``.
     """
-    read_result(lake, train, fingerprint)
-    holdout = read_samples(lake.get(train / "holdout.npz"), "holdout.npz")
-    module, classes = load_trained(pipeline, models, lake.get(train / "model.safetensors"))
+    read_result(lake, train, made_of(train))
+    reading = Reading(lake)
+    holdout = read_samples(reading.get(train / "holdout.npz"), "holdout.npz")
+    module, classes = load_trained(pipeline, models, reading.get(train / "model.safetensors"))
     exported = export(module, holdout)
     report: dict[str, Any] = {
         "opset": OPSET,
@@ -155,6 +156,7 @@ def export_pod(
         stage="export",
         fingerprint=fingerprint,
         status="built",
+        inputs=reading.read,
         outputs=upload(lake, output, {"model.onnx": exported.model}),
         report=report,
         environment=environment(PACKAGES),

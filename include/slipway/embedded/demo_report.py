@@ -11,7 +11,7 @@ from rich.table import Table
 
 from slipway.embedded.airflow_api import TaskRun
 from slipway.errors import SlipwayError
-from slipway.ledger.statements import Statement
+from slipway.ledger.statement import Statement
 
 
 def build_report(
@@ -38,20 +38,20 @@ def build_report(
     return {
         "pipeline": registered.pipeline,
         "partitions": len({statement.subject for statement in ingested} & set(days)),
-        "features_commit": registered.inputs["features_commit"],
+        "features_commit": registered.commits["data"].partition("@")[2],
         "model": {
             "name": registered.pipeline,
             "version": version,
             "metric": made["metric"],
             "metrics": made["metrics"],
             "baseline": made["baseline"],
-            "fingerprint": registered.fingerprint,
+            "fingerprint": registered.ingredients.parameters["version_of"],
             "learned_from": made["partitions"],
             "held_out": made["holdout"],
         },
         "targets": made["targets"],
         "release": {
-            "release": released.inputs["release"],
+            "release": released.ingredients.parameters["release"],
             "outcome": released.details["outcome"],
             "phases": [
                 {"percent": phase["percent"], "verdict": phase["verdict"]} for phase in released.details["phases"]

@@ -15,7 +15,7 @@ from slipway.embedded.demo_report import build_report, newest, seconds_of, show
 from slipway.embedded.local_settings import LocalSettings
 from slipway.embedded.stack import Stack
 from slipway.embedded.terminal import print_addresses, terminal_progress
-from slipway.ledger.statements import Ledger
+from slipway.ledger.store import Ledger
 from slipway.release.gateway_client import GatewayClient
 from slipway.settings import Settings
 

@@ -106,6 +106,19 @@ class Lake:
         """Bytes ``start`` up to but not including ``end`` of an object; fewer when the object ends before."""
         return self._get(uri, range=f"bytes={start}-{end - 1}")
 
+    def copy(self, source: LakeUri, destination: LakeUri) -> None:
+        """Copy an object within a repository onto a branch, uncommitted; the server copies, nothing comes by here."""
+        creation = lakefs_sdk.ObjectCopyCreation(src_path=source.path, src_ref=source.ref)
+        copy = self._sdk.objects_api.copy_object
+        self._call(
+            f"copying {source} to {destination}",
+            copy,
+            destination.repository,
+            destination.ref,
+            destination.path,
+            creation,
+        )
+
     def exists(self, uri: LakeUri) -> bool:
         """Whether the object is there; false too when its repository or reference is not."""
         try:

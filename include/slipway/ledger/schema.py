@@ -18,6 +18,7 @@ STATEMENT = sa.Table(
     sa.Column("id", _ID, primary_key=True),
     sa.Column("fingerprint", sa.String(64), nullable=False),
     sa.Column("outputs_digest", sa.String(64), nullable=False),
+    sa.Column("stable_digest", sa.String(64), nullable=False),
     sa.Column("pipeline", sa.String(64), nullable=False),
     sa.Column("stage", sa.String(64), nullable=False),
     sa.Column("subject", sa.String(200), nullable=False),
@@ -27,7 +28,7 @@ STATEMENT = sa.Table(
     sa.UniqueConstraint("fingerprint", "outputs_digest", name="slipway_statement_once"),
     sa.Index("slipway_statement_subject", "pipeline", "stage", "subject", "id"),
 )
-"""``disputed``: another statement has the same fingerprint and other outputs."""
+"""``disputed``: another statement has the same fingerprint and another digest over its stable outputs."""
 
 OUTPUT = sa.Table(
     "slipway_output",

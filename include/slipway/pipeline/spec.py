@@ -246,6 +246,8 @@ class Pipeline(Spec):
     """First partition the schedule may make."""
     keep_run_branches_days: Annotated[int, Field(ge=1)] = 14
     """How long a run branch that was not published stays for inspection after its last change."""
+    recheck: Annotated[float, Field(ge=0, le=1)] = 0.01
+    """Share of the stages whose outputs are there that are run again all the same, and compared."""
     feed: Feed
     raw: dict[Name, Contract]
     """A contract for every raw table of the feed."""

@@ -27,6 +27,23 @@ class ObjectStore(Protocol):
     def get(self, uri: LakeUri) -> bytes: ...
 
 
+class Reading:
+    """An object store that notes what is read through it, for a result's ``inputs``."""
+
+    def __init__(self, lake: ObjectStore) -> None:
+        self._lake = lake
+        self.read: dict[str, str] = {}
+        """Path -> sha256."""
+
+    def get(self, uri: LakeUri) -> bytes:
+        data = self._lake.get(uri)
+        self.read[uri.path] = sha256_bytes(data)
+        return data
+
+    def put(self, uri: LakeUri, data: bytes, content_type: str = "application/octet-stream") -> None:
+        self._lake.put(uri, data, content_type)
+
+
 class Output(BaseModel):
     """One object a pod made."""
 
@@ -46,8 +63,12 @@ class PodResult(BaseModel):
     status: Literal["built", "skipped"]
     reason: str | None = None
     """Why a stage was skipped."""
+    inputs: dict[str, str] = {}
+    """Path in the lake -> sha256 of every object the pod read."""
     outputs: dict[str, Output] = {}
     """Object name below the output prefix -> digest and size in bytes."""
+    varying: list[str] = []
+    """Outputs that differ from one making to the next: measured times, an engine whose kernels were chosen by time."""
     report: dict[str, Any] = {}
     environment: dict[str, Any] = {}
     hardware: str
@@ -71,6 +92,11 @@ def upload(lake: ObjectStore, output: LakeUri, files: Mapping[str, bytes]) -> di
 def write_result(lake: ObjectStore, output: LakeUri, result: PodResult) -> None:
     """Write the result file; the last thing a pod does."""
     lake.put(output / RESULT, canonical_json(result.model_dump()), content_type="application/json")
+
+
+def made_of(output: LakeUri) -> str:
+    """The fingerprint of what lies in a pod's folder: the folder's name."""
+    return output.path.rstrip("/").rsplit("/", 1)[-1]
 
 
 def read_result(lake: ObjectStore, output: LakeUri, fingerprint: str) -> PodResult:

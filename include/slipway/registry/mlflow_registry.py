@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
     from mlflow.entities.model_registry import ModelVersion
 
-FOLDER = "model"
-"""Where a version's files are among its run's artifacts."""
 _AWAIT_SECONDS = 60
 
 
@@ -123,11 +121,7 @@ def download(
     """
     title = f"{name} version {version}"
     with translated(connection), tempfile.TemporaryDirectory() as folder:
-        found = connect(connection).get_model_version(name, version)
-        if INDEX_TAG not in found.tags:
-            raise RegistryError(f"{title} has no tag {INDEX_TAG}: it was not registered by Slipway; register it again")
-        source = _Artifacts(connection, str(found.source), Path(folder))
-        index = read_index(source.read(INDEX), found.tags[INDEX_TAG], title)
+        source, index = _open(connection, name, version, Path(folder))
         unknown = sorted(set(paths or ()) - set(index))
         if unknown:
             raise RegistryError(f"{title} has no {', '.join(unknown)}; it has: {', '.join(sorted(index))}")
@@ -136,6 +130,26 @@ def download(
             files[path] = source.read(path)
             verify(path, files[path], index[path], title)
         return files
+
+
+def digests(connection: MlflowConnection, name: str, version: str) -> dict[str, str]:
+    """Path -> sha256 of every file of a version, as it was registered; reads its index alone.
+
+    Raises:
+        RegistryError: no such version, a version not made by ``register``, or an index that was changed.
+        UnavailableError: MLflow or its artifact store cannot be reached.
+    """
+    with translated(connection), tempfile.TemporaryDirectory() as folder:
+        return _open(connection, name, version, Path(folder))[1]
+
+
+def _open(connection: MlflowConnection, name: str, version: str, folder: Path) -> tuple[_Artifacts, dict[str, str]]:
+    title = f"{name} version {version}"
+    found = connect(connection).get_model_version(name, version)
+    if INDEX_TAG not in found.tags:
+        raise RegistryError(f"{title} has no tag {INDEX_TAG}: it was not registered by Slipway; register it again")
+    source = _Artifacts(connection, str(found.source), folder)
+    return source, read_index(source.read(INDEX), found.tags[INDEX_TAG], title)
 
 
 class _Artifacts:
@@ -175,10 +189,12 @@ def _create(client: MlflowClient, registration: Registration) -> ModelVersion:
     run = _adopt_run(client, registration)
     created = dt.datetime.fromtimestamp(run.info.start_time / 1000, tz=dt.UTC).replace(tzinfo=None)
     files = model_folder(registration, created)
-    _upload(client, run.info.run_id, files)
+    # Several versions may be made of one training, hence of one run.
+    folder = f"model-{registration.fingerprint[:16]}"
+    _upload(client, run.info.run_id, files, folder)
     return client.create_model_version(
         name=registration.name,
-        source=f"{run.info.artifact_uri}/{FOLDER}",
+        source=f"{run.info.artifact_uri}/{folder}",
         run_id=run.info.run_id,
         tags={
             **registration.tags,
@@ -204,12 +220,13 @@ def _adopt_run(client: MlflowClient, registration: Registration) -> Run:
     if registration.run_id is not None:
         return client.get_run(registration.run_id)
     experiment = _experiment(client, registration.name)
-    wanted = f"tags.`{FINGERPRINT_TAG}` = '{registration.fingerprint}'"
+    fingerprint = registration.run_fingerprint or registration.fingerprint
+    wanted = f"tags.`{FINGERPRINT_TAG}` = '{fingerprint}'"
     found = client.search_runs([experiment], wanted, order_by=["attributes.start_time ASC"], max_results=1)
     run = next(iter(found), None) or client.create_run(
         experiment,
-        tags={FINGERPRINT_TAG: registration.fingerprint},
-        run_name=f"{registration.name}-{registration.fingerprint[:12]}",
+        tags={FINGERPRINT_TAG: fingerprint},
+        run_name=f"{registration.name}-{fingerprint[:12]}",
     )
     for key in sorted(set(registration.metrics) - set(run.data.metrics)):
         client.log_metric(run.info.run_id, key, registration.metrics[key])
@@ -232,14 +249,14 @@ def _experiment(client: MlflowClient, name: str) -> str:
     return str(client.get_experiment_by_name(name).experiment_id)
 
 
-def _upload(client: MlflowClient, run_id: str, files: Mapping[str, bytes]) -> None:
+def _upload(client: MlflowClient, run_id: str, files: Mapping[str, bytes], place: str) -> None:
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent)
         for path, data in files.items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        client.log_artifacts(run_id, str(folder), FOLDER)
+        client.log_artifacts(run_id, str(folder), place)
 
 
 def _challenge(client: MlflowClient, version: ModelVersion) -> None:

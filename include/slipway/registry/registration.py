@@ -34,7 +34,8 @@ class Registration:
         fingerprint: 64 hex digits; a second registration with the same one returns the first one's version.
         onnx: the canonical model, what ``mlflow.onnx`` loads.
         artifacts: further files by path, such as ``targets/x86-cpu/model.onnx``.
-        run_id: the MLflow run of the training; without one a run with the fingerprint's tag is adopted or made.
+        run_id: the MLflow run of the training; without one a run with a fingerprint's tag is adopted or made.
+        run_fingerprint: the fingerprint of that run, the training's; the version's own when ``None``.
         input_example: a few rows of model inputs by name, shown beside the signature.
         tags: of the version; what links it to data commit, code digest, hardware class.
         metrics: logged to the run when one has to be made.
@@ -48,6 +49,7 @@ class Registration:
     onnx: bytes
     artifacts: Mapping[str, bytes] = field(default_factory=dict)
     run_id: str | None = None
+    run_fingerprint: str | None = None
     input_example: Mapping[str, NDArray[np.generic]] | None = None
     tags: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)

@@ -23,7 +23,8 @@ from slipway.lake.client import Lake
 from slipway.lake.publish import publish
 from slipway.lake.run_branch import ingest_branch, open_branch
 from slipway.lake.uri import LakeUri
-from slipway.ledger.statements import Ledger, Statement
+from slipway.ledger.statement import Statement
+from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.quality.parquet import concatenate, read_parquet
 from slipway.quality.report import Verdict, outcome_in, unreadable
@@ -31,14 +32,17 @@ from slipway.stages.gate import Gate, Reported, report_folder, unread
 from slipway.stages.landing import (
     STAGE,
     Landing,
+    commit_of,
     features_prefix,
     ingredients_of,
-    published,
+    missing,
     published_beside,
+    raw_ingredients_of,
     raw_path,
     require_landed_code,
     sources_of,
 )
+from slipway.stages.reuse import decide
 from slipway.stages.run import Run
 
 
@@ -51,23 +55,34 @@ def land(
     root: Path,
     copies: Path | None = None,
     force: bool = False,
+    run_id: str = "",
     reported: Reported = unread,
 ) -> Landing:
     """Fetch the raw tables of a partition and put them on its run branch, checked against their contracts.
 
-    ``reported`` is told where the quality reports of the raw tables are; ``copies`` is a folder for parsed copies of
-    the feed's files.
+    Nothing is put anywhere when the features that would come of it are published; ``force`` makes them all the same,
+    and so does the pipeline's ``recheck`` for a share of runs, by ``run_id``. ``reported`` is told where the quality
+    reports of the raw tables are; ``copies`` is a folder for parsed copies of the feed's files.
 
     Raises:
         EmptyPartitionError: the feed has no rows of a table that needs some.
         ContractError: a raw table breaks its contract; the run branch is kept and holds the report.
     """
-    day = partition.isoformat()
+    day, started = partition.isoformat(), dt.datetime.now(dt.UTC)
     tables = fetch(pipeline.feed, partition, copies)
     objects = {raw_path(name, day): to_parquet(table) for name, table in tables.items()}
     inputs = {path: sha256_bytes(data) for path, data in objects.items()}
     ingredients = ingredients_of(pipeline, day, inputs, root)
     fingerprint = ingredients.fingerprint()
+    reuse = decide(
+        ledger,
+        ingredients,
+        day,
+        lambda statement: missing(lake, pipeline, statement),
+        force=force,
+        recheck=pipeline.recheck,
+        run_id=run_id,
+    )
     lake.ensure_repository(pipeline.repository)
     landing = Landing(
         partition=day,
@@ -79,30 +94,25 @@ def land(
         sources=sources_of(pipeline, ingredients),
         raw=None,
         commit=None,
+        hardware=ingredients.hardware,
+        started=started.isoformat(),
+        reuse=reuse.brief(),
     )
     gate = _gate(lake, pipeline, landing, reported)
-    try:
-        return _put(gate, ledger, landing, objects=objects, tables=tables, force=force)
-    except LakeNotFoundError:
-        # Another run of this partition published, or began the branch afresh, between two of the steps.
-        return _put(gate, ledger, landing, objects=objects, tables=tables, force=force)
-
-
-def _put(
-    gate: Gate,
-    ledger: Ledger,
-    landing: Landing,
-    *,
-    objects: Mapping[str, bytes],
-    tables: Mapping[str, pa.Table],
-    force: bool,
-) -> Landing:
-    """Put the raw tables on the run branch, unless their features are published."""
-    lake, pipeline = gate.lake, gate.pipeline
-    commit = None if force else published(lake, ledger, pipeline, landing.fingerprint)
-    if commit is not None:
+    if reuse.statement is not None:
+        commit = commit_of(reuse.statement)
         _announce(gate, tables, commit)
         return replace(landing, commit=commit)
+    try:
+        return _put(gate, landing, objects=objects, tables=tables)
+    except LakeNotFoundError:
+        # Another run of this partition published, or began the branch afresh, between two of the steps.
+        return _put(gate, landing, objects=objects, tables=tables)
+
+
+def _put(gate: Gate, landing: Landing, *, objects: Mapping[str, bytes], tables: Mapping[str, pa.Table]) -> Landing:
+    """Put the raw tables on the run branch."""
+    lake, pipeline = gate.lake, gate.pipeline
     reports = [f"{report_folder(name, landing.partition)}/" for name in tables]
     made = [f"{features_prefix(landing.partition)}/", f"{report_folder(STAGE, landing.partition)}/"]
     open_branch(lake, pipeline.repository, landing.branch, [*objects, *reports, *made])
@@ -149,6 +159,7 @@ def publish_features(
         ConfigurationError: the code or the contracts changed since the landing; nothing was done.
         ContractError: the features break their contract; ``main`` is unchanged, the run branch holds the report.
         UnreadableDataError: the features are not readable Parquet; likewise.
+        DisputedError: the same fingerprint gave other features before; likewise.
         LakeConflictError: ``main`` changed the same paths meanwhile; the message names them.
     """
     gate = _gate(lake, pipeline, landing, reported)
@@ -156,7 +167,7 @@ def publish_features(
     if commit is None:
         require_landed_code(pipeline, landing, root)
         try:
-            commit = _publish(gate, ledger, landing, run)
+            commit = _publish(gate, ledger, landing, run, root)
         except LakeNotFoundError:
             # Another run of this partition may have published and deleted the branch meanwhile.
             commit = published_beside(lake, ledger, pipeline, landing)
@@ -166,10 +177,14 @@ def publish_features(
     return commit
 
 
-def _publish(gate: Gate, ledger: Ledger, landing: Landing, run: Run) -> str:
+def _publish(gate: Gate, ledger: Ledger, landing: Landing, run: Run, root: Path) -> str:
     lake, pipeline = gate.lake, gate.pipeline
     table, outputs = _read_features(gate)
     outcome = gate.judge(STAGE, table).outcome
+    raw, features = _statements(pipeline, landing, outputs, run, root)
+    if landing.reuse["outcome"] in ("force", "recheck"):
+        # Compared before anything is published: whoever disagrees with an earlier run must not replace what it made.
+        ledger.require_agreement(features)
     commit = publish(
         lake,
         pipeline.repository,
@@ -189,12 +204,27 @@ def _publish(gate: Gate, ledger: Ledger, landing: Landing, run: Run) -> str:
             Verdict(STAGE, outcome, f"{features_prefix(landing.partition)}/"),
         ],
     )
-    details = {"commit": commit, "rows": table.num_rows, "code": landing.code}
-    ledger.record(
-        Statement(landing.fingerprint, STAGE, pipeline.name, landing.partition, landing.inputs, outputs, details)
-    )
+    made = {"main": f"{pipeline.repository}@{commit}"}
+    details = {"rows": table.num_rows}
+    ledger.record(raw, replace(features, commits={**features.commits, **made}, details=details))
     lake.delete_branch(pipeline.repository, landing.branch)
     return commit
+
+
+def _statements(
+    pipeline: Pipeline, landing: Landing, outputs: Mapping[str, str], run: Run, root: Path
+) -> tuple[Statement, Statement]:
+    """What was done to get the raw objects, and what to make features of them."""
+    day = landing.partition
+    execution = run.execution(root, dt.datetime.fromisoformat(landing.started))
+    came = {table: landing.inputs[raw_path(table, day)] for table in pipeline.raw}
+    landed = replace(raw_ingredients_of(pipeline, day, came, root), hardware=landing.hardware)
+    made_of = replace(ingredients_of(pipeline, day, landing.inputs, root), hardware=landing.hardware)
+    commits = {"raw": f"{pipeline.repository}@{landing.raw}"}
+    raw = Statement(
+        landed, day, landing.inputs, landed.inputs, execution, commits=commits, details={"rows": landing.rows}
+    )
+    return raw, Statement(made_of, day, outputs, landing.inputs, execution, commits=commits)
 
 
 def _verdict(gate: Gate, table: str, landing: Landing) -> Verdict:

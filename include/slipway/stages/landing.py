@@ -5,19 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from slipway.errors import LakeNotFoundError
+from slipway.errors import EvidenceError, LakeNotFoundError
 from slipway.identity.canonical import canonical_json
-from slipway.identity.code import code_digests, require_unchanged
+from slipway.identity.code import require_unchanged
 from slipway.identity.digest import sha256_bytes
 from slipway.identity.environment import LOCK, lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
-from slipway.ledger.statements import Ledger
+from slipway.ledger.statement import Statement
+from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
+from slipway.stages.code import stage_code
 
 STAGE = "features"
+INGEST = "ingest"
+FEED = "feed/"
+"""What the name of a material begins with that came from outside, by no statement's making."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,12 @@ class Landing:
     """The commit of the run branch with the raw tables; ``None`` when there is nothing left to do."""
     commit: str | None
     """The commit that already holds these features; ``None`` when they have to be made."""
+    hardware: str
+    """Class of the machine that landed it; part of the fingerprint."""
+    started: str
+    """When the landing began, ISO 8601."""
+    reuse: dict[str, Any]
+    """``Reuse.brief``: hit or miss, and why."""
 
 
 def raw_path(table: str, partition: str) -> str:
@@ -51,13 +63,29 @@ def features_prefix(partition: str) -> str:
     return f"features/date={partition}"
 
 
+def raw_ingredients_of(pipeline: Pipeline, partition: str, came: Mapping[str, str], root: Path) -> Ingredients:
+    """Everything that decides a partition's raw objects; ``came`` is raw table -> sha256 of the rows the feed gave."""
+    code = stage_code(root, "include/slipway/feed/fetch.py", "include/slipway/feed/parquet.py")
+    return Ingredients(
+        stage=INGEST,
+        pipeline=pipeline.name,
+        code=code.code,
+        packages=code.packages,
+        parameters={"partition": partition, "feed": pipeline.feed.model_dump(mode="json")},
+        inputs={f"{FEED}{table}": digest for table, digest in came.items()},
+        environment=lock_digest(root),
+        hardware=cpu_hardware_class(),
+    )
+
+
 def ingredients_of(pipeline: Pipeline, partition: str, inputs: Mapping[str, str], root: Path) -> Ingredients:
     """Everything that decides a partition's features; ``inputs`` is raw object path -> sha256."""
-    job = root / "spark_jobs" / f"{pipeline.features.job}.py"
+    code = stage_code(root, f"spark_jobs/{pipeline.features.job}.py")
     return Ingredients(
         stage=STAGE,
         pipeline=pipeline.name,
-        code=code_digests([job], [root / "include", root / "spark_jobs"]),
+        code=code.code,
+        packages=code.packages,
         parameters={
             "partition": partition,
             "contract": pipeline.features.contract.model_dump(mode="json"),
@@ -76,19 +104,32 @@ def sources_of(pipeline: Pipeline, ingredients: Ingredients) -> dict[str, str]:
     return {**ingredients.code, LOCK: ingredients.environment, f"the contracts of {pipeline.name}.yaml": contracts}
 
 
-def published(lake: Lake, ledger: Ledger, pipeline: Pipeline, fingerprint: str) -> str | None:
-    """The commit of these features, if a statement says so and its outputs still are what it says on ``main``."""
-    statement = ledger.find(fingerprint)
-    if statement is None:
-        return None
+def missing(lake: Lake, pipeline: Pipeline, statement: Statement) -> str | None:
+    """The first output of a statement that is not on ``main`` as it says; ``None`` when all are."""
     for path, digest in statement.outputs.items():
         try:
             data = lake.get(LakeUri(pipeline.repository, "main", path))
         except LakeNotFoundError:
-            return None
+            return path
         if sha256_bytes(data) != digest:
-            return None
-    return str(statement.details["commit"])
+            return path
+    return None
+
+
+def commit_of(statement: Statement) -> str:
+    """The commit of ``main`` that published what a statement is about."""
+    return statement.commits["main"].partition("@")[2]
+
+
+def published(lake: Lake, ledger: Ledger, pipeline: Pipeline, fingerprint: str) -> str | None:
+    """The commit of these features, if a statement says so and its outputs still are what it says on ``main``."""
+    try:
+        found = ledger.find(fingerprint)
+    except EvidenceError:
+        return None
+    if found is None or found.disputed or missing(lake, pipeline, found.statement):
+        return None
+    return commit_of(found.statement)
 
 
 def published_beside(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: Landing) -> str | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import io
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,14 +13,19 @@ from numpy.typing import NDArray
 
 from slipway.connections import MlflowConnection
 from slipway.errors import CompileError
+from slipway.identity.environment import lock_digest
+from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
-from slipway.ledger.statements import Ledger, Statement
+from slipway.ledger.statement import Statement
+from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.pods.result import PodResult
 from slipway.registry import mlflow_registry
 from slipway.registry.registration import Registration
+from slipway.stages.code import stage_code
 from slipway.stages.run import Run
 from slipway.stages.train import TrainingPlan, evaluation, results
+from slipway.stages.works import EXPORT, TRAIN
 
 STAGE = "register"
 MODEL_COMMIT = "slipway.model_commit"
@@ -31,8 +38,20 @@ def champion_version(registry: MlflowConnection, pipeline: Pipeline) -> str | No
     return mlflow_registry.champion(registry, pipeline.name)
 
 
+def version_file(version: str, path: str) -> str:
+    """The name a file of a version has in statements."""
+    return f"versions/{version}/{path}"
+
+
 def register_version(
-    lake: Lake, ledger: Ledger, registry: MlflowConnection, pipeline: Pipeline, *, plan: TrainingPlan, run: Run
+    lake: Lake,
+    ledger: Ledger,
+    registry: MlflowConnection,
+    pipeline: Pipeline,
+    *,
+    plan: TrainingPlan,
+    run: Run,
+    root: Path,
 ) -> str:
     """Make one version of the trained model and every built artifact; returns its number.
 
@@ -42,15 +61,17 @@ def register_version(
         PodResultError: a pod's result is missing or does not verify.
         CompileError: every target was skipped; no device could run the version, so none is made.
     """
+    started = dt.datetime.now(dt.UTC)
     made = results(lake, plan)
     _require_built(plan, made)
     measured = evaluation(lake, plan)
     commit = _commit(lake, pipeline, plan, run, measured)
-    holdout = _inputs(lake.get(plan.output("train") / "holdout.npz"))
+    holdout = _inputs(lake.get(plan.output(TRAIN) / "holdout.npz"))
     registration = Registration(
         name=pipeline.name,
         fingerprint=plan.fingerprint,
-        onnx=lake.get(plan.output("export") / "model.onnx"),
+        run_fingerprint=plan.works[TRAIN].fingerprint,
+        onnx=lake.get(plan.output(EXPORT) / "model.onnx"),
         artifacts=_artifacts(lake, plan, made, holdout),
         input_example={name: rows[:5] for name, rows in holdout.items()},
         tags=_tags(plan, made, commit, run),
@@ -58,8 +79,46 @@ def register_version(
     )
     version = mlflow_registry.register(registry, registration, ledger.connection)
     lake.tag(pipeline.repository, f"model-{pipeline.name}-v{version}", commit)
-    ledger.record(_statement(plan, made, measured, version=version, commit=commit))
+    ledger.record(
+        Statement(
+            ingredients=_ingredients(plan, root),
+            subject=version,
+            outputs={
+                version_file(version, path): sha256
+                for path, sha256 in mlflow_registry.digests(registry, pipeline.name, version).items()
+            },
+            materials=_materials(plan, made),
+            execution=run.execution(root, started),
+            commits={
+                "data": f"{pipeline.repository}@{plan.commit}",
+                "model": f"{pipeline.repository}@{commit}",
+            },
+            details=_details(plan, made, measured),
+        )
+    )
     return version
+
+
+def _ingredients(plan: TrainingPlan, root: Path) -> Ingredients:
+    code = stage_code(root, "include/slipway/stages/register.py")
+    return Ingredients(
+        stage=STAGE,
+        pipeline=plan.pipeline,
+        code=code.code,
+        packages=code.packages,
+        parameters={"version_of": plan.fingerprint},
+        inputs={name: work.fingerprint for name, work in plan.works.items()},
+        environment=lock_digest(root),
+        hardware=cpu_hardware_class(),
+    )
+
+
+def _materials(plan: TrainingPlan, made: Mapping[str, PodResult]) -> dict[str, str]:
+    return {
+        f"{plan.output(name).path}/{path}": output.sha256
+        for name, result in made.items()
+        for path, output in result.outputs.items()
+    }
 
 
 def _require_built(plan: TrainingPlan, made: Mapping[str, PodResult]) -> None:
@@ -84,34 +143,21 @@ def _commit(lake: Lake, pipeline: Pipeline, plan: TrainingPlan, run: Run, measur
     return lake.commit(pipeline.repository, plan.branch, f"{pipeline.name}: model {plan.fingerprint[:12]}", metadata)
 
 
-def _statement(
-    plan: TrainingPlan, made: Mapping[str, PodResult], measured: Mapping[str, Any], *, version: str, commit: str
-) -> Statement:
-    return Statement(
-        fingerprint=plan.fingerprint,
-        stage=STAGE,
-        pipeline=plan.pipeline,
-        subject=version,
-        inputs={"features_commit": plan.commit},
-        outputs={
-            f"{name}/{path}": output.sha256 for name, result in made.items() for path, output in result.outputs.items()
-        },
-        details={
-            "model_commit": commit,
-            "metrics": dict(measured["metrics"]),
-            "metric": measured["metric"],
-            "baseline": dict(measured["baseline"]),
-            "targets": [_target(name, made[name]) for name in plan.targets],
-            "partitions": plan.partitions,
-            "holdout": plan.holdout,
-        },
-    )
+def _details(plan: TrainingPlan, made: Mapping[str, PodResult], measured: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "metrics": dict(measured["metrics"]),
+        "metric": measured["metric"],
+        "baseline": dict(measured["baseline"]),
+        "targets": [_target(name, made[name]) for name in plan.targets],
+        "partitions": plan.partitions,
+        "holdout": plan.holdout,
+    }
 
 
 def _artifacts(
     lake: Lake, plan: TrainingPlan, made: Mapping[str, PodResult], holdout: Mapping[str, NDArray[np.generic]]
 ) -> dict[str, bytes]:
-    train = plan.output("train")
+    train = plan.output(TRAIN)
     files = {
         name: lake.get(train / name) for name in ("golden.npz", "evaluation.json", "slices.json", "model.safetensors")
     }
@@ -135,7 +181,7 @@ def _tags(plan: TrainingPlan, made: Mapping[str, PodResult], commit: str, run: R
         "slipway.data_commit": plan.commit,
         MODEL_COMMIT: commit,
         "slipway.code": plan.code,
-        "slipway.hardware": made["train"].hardware,
+        "slipway.hardware": made[TRAIN].hardware,
         "slipway.partitions": f"{plan.partitions[0]}..{plan.partitions[-1]}",
         "slipway.holdout": f"{plan.holdout[0]}..{plan.holdout[-1]}",
         "slipway.run": run.run_url,

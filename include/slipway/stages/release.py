@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, NoReturn
 
 from slipway.connections import ChannelConnection, MlflowConnection
-from slipway.errors import ReleaseError, RolledBackError
-from slipway.identity.canonical import canonical_json
+from slipway.errors import EvidenceError, ReleaseError, RolledBackError
 from slipway.identity.digest import sha256_bytes
-from slipway.ledger.statements import Ledger, Statement
+from slipway.identity.environment import lock_digest
+from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
+from slipway.ledger.statement import Statement
+from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.registry import mlflow_registry
 from slipway.registry.aliases import CHAMPION
@@ -20,6 +24,11 @@ from slipway.release.channel_state import ChannelState
 from slipway.release.gateway_client import GatewayClient
 from slipway.release.plan import Decision, release_id
 from slipway.release.rollout import Rollout
+from slipway.release.version_files import SHARED
+from slipway.stages.code import stage_code
+from slipway.stages.register import STAGE as REGISTER
+from slipway.stages.register import version_file
+from slipway.stages.run import Run
 
 STAGE = "release"
 _LOG = logging.getLogger(__name__)
@@ -58,14 +67,35 @@ def choose_version(registry: MlflowConnection, pipeline: str, asked: str) -> str
     return version
 
 
+def _registered(ledger: Ledger, pipeline: str, version: str) -> Statement:
+    stated = ledger.statements(pipeline, REGISTER, version)
+    if not stated:
+        raise EvidenceError(
+            f"expected a statement of how version {version} of {pipeline} was made, the ledger has none; "
+            "train it again, or name another version"
+        )
+    return stated[-1]
+
+
 def prepare(
-    rollout: Rollout, registry: MlflowConnection, channel: ChannelConnection, *, supersede: bool = False
+    rollout: Rollout,
+    registry: MlflowConnection,
+    channel: ChannelConnection,
+    ledger: Ledger,
+    *,
+    supersede: bool = False,
 ) -> None:
     """Sign the version's files into the channel, made with its keys if it is new; no device takes them yet.
 
+    The version's chain of statements goes with them; a version whose making cannot be proved is not released.
     ``supersede`` rolls back a release that was left unfinished (its run was stopped by hand); without it that is an
     error, since it may still be going on.
+
+    Raises:
+        EvidenceError: the chain of the version's statements has a gap, or does not verify.
+        RegistryError: the version's files are not those that were registered.
     """
+    _registered(ledger, rollout.pipeline.name, rollout.version)
     files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version)
     signer = Channel(channel)
     signer.initialise()
@@ -87,7 +117,13 @@ def explain(decision: Decision) -> str:
 
 
 def complete(
-    rollout: Rollout, registry: MlflowConnection, ledger: Ledger, phases: Sequence[Mapping[str, Any]]
+    rollout: Rollout,
+    registry: MlflowConnection,
+    ledger: Ledger,
+    phases: Sequence[Mapping[str, Any]],
+    *,
+    run: Run,
+    root: Path,
 ) -> dict[str, Any]:
     """Make the version everybody's, its alias ``champion``, and record the release.
 
@@ -100,10 +136,13 @@ def complete(
     """
     state = rollout.complete()
     mlflow_registry.set_alias(registry, rollout.pipeline.name, CHAMPION, rollout.version)
-    return _record(rollout, ledger, state, {"outcome": "completed", "reason": "", "phases": list(phases)})
+    details = {"outcome": "completed", "reason": "", "phases": list(phases)}
+    return _record(rollout, ledger, state, details, run=run, root=root)
 
 
-def roll_back(rollout: Rollout | None, ledger: Ledger, phases: Sequence[Mapping[str, Any]]) -> NoReturn:
+def roll_back(
+    rollout: Rollout | None, ledger: Ledger, phases: Sequence[Mapping[str, Any]], *, run: Run, root: Path
+) -> NoReturn:
     """Return every device to the version before, record why, and say so by raising; may be repeated.
 
     The reason is that of the phase that did not pass; without one, a task failed or a person said no.
@@ -124,27 +163,53 @@ def roll_back(rollout: Rollout | None, ledger: Ledger, phases: Sequence[Mapping[
     reasons = [str(phase["reason"]) for phase in phases if phase["verdict"] != "pass"]
     reason = "; ".join(reasons) or "a task of the release failed, or the approval was refused"
     state = rollout.roll_back(reason)
-    _record(rollout, ledger, state, {"outcome": "rolled_back", "reason": reason, "phases": list(phases)})
+    details = {"outcome": "rolled_back", "reason": reason, "phases": list(phases)}
+    _record(rollout, ledger, state, details, run=run, root=root)
     raise RolledBackError(
         f"every device was returned to {f'version {state.current}' if state.current else 'no version'}: {reason}; "
         "mend the cause and start a new release"
     )
 
 
-def _record(rollout: Rollout, ledger: Ledger, state: ChannelState, details: Mapping[str, Any]) -> dict[str, Any]:
-    inputs = {"version": rollout.version, "release": rollout.release}
+def _record(
+    rollout: Rollout, ledger: Ledger, state: ChannelState, details: Mapping[str, Any], *, run: Run, root: Path
+) -> dict[str, Any]:
+    pipeline, version = rollout.pipeline, rollout.version
+    registered = _registered(ledger, pipeline.name, version)
+    code = stage_code(root, "include/slipway/stages/release.py")
+    named = {"version": version, "release": rollout.release, "outcome": details["outcome"]}
     ledger.record(
         Statement(
-            fingerprint=sha256_bytes(canonical_json({"stage": STAGE, "pipeline": rollout.pipeline.name, **inputs})),
-            stage=STAGE,
-            pipeline=rollout.pipeline.name,
-            subject=rollout.version,
-            inputs=inputs,
-            outputs={"channel.json": sha256_bytes(state.content())},
+            ingredients=Ingredients(
+                stage=STAGE,
+                pipeline=pipeline.name,
+                code=code.code,
+                packages=code.packages,
+                parameters={**named, "policy": pipeline.release.model_dump(mode="json")},
+                inputs={REGISTER: registered.fingerprint},
+                environment=lock_digest(root),
+                hardware=cpu_hardware_class(),
+            ),
+            subject=version,
+            # The serial is the channel's own count: it rises with every signature, also of other releases.
+            outputs={f"releases/{rollout.release}/channel.json": sha256_bytes(state.content())},
+            varying=[f"releases/{rollout.release}/channel.json"],
+            materials=_released(registered),
+            execution=run.execution(root, dt.datetime.now(dt.UTC)),
             details=details,
         )
     )
-    return {**inputs, **details}
+    return {**named, **details}
+
+
+def _released(registered: Statement) -> dict[str, str]:
+    """The version's files that the channel publishes."""
+    return {
+        name: digest
+        for name, digest in registered.outputs.items()
+        if name.startswith(version_file(registered.subject, "targets/"))
+        or name in {version_file(registered.subject, shared) for shared in SHARED}
+    }
 
 
 def phase_record(percent: int, decision: Decision) -> dict[str, Any]:

@@ -5,8 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
+from slipway.identity.checkout import checkout
+from slipway.identity.machine import this_machine
 from slipway.lake.publish import provenance
+from slipway.ledger.statement import Execution
 
 
 @dataclass(frozen=True)
@@ -19,6 +23,23 @@ class Run:
     run_url: str
     logical_date: dt.datetime | None = None
     note: str = ""
+
+    def execution(self, root: Path, started: dt.datetime, machine: Mapping[str, str] | None = None) -> Execution:
+        """What a statement says of this run: the checkout at ``root``, and this machine unless another is named.
+
+        The work began at ``started``, and ends now.
+        """
+        git = checkout(root)
+        return Execution(
+            dag_id=self.dag_id,
+            run_id=self.run_id,
+            run_url=self.run_url,
+            started=started,
+            finished=max(started, dt.datetime.now(dt.UTC)),
+            git_commit=git.commit,
+            git_dirty=git.dirty,
+            machine=this_machine() if machine is None else machine,
+        )
 
     def metadata(
         self,

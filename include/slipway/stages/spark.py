@@ -18,7 +18,7 @@ from slipway.identity.code import code_digests, combined
 from slipway.lake.client import Lake
 from slipway.lake.spark_error import spark_refused
 from slipway.lake.uri import LakeUri
-from slipway.ledger.statements import Ledger
+from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.stages.landing import Landing, features_prefix, published_beside, require_landed_code
 

@@ -1,7 +1,7 @@
-"""Train: pin the data, say what each pod shall do, and register what passed.
+"""Train: pin the data, say what each pod shall do, and read what they made.
 
 ``plan_training`` decides everything before any work: the commit that is read, the days that are learned from and held
-out, the fingerprint, and for every pod its arguments and where its result must lie. What follows only carries out.
+out, and for every pod its fingerprint, its arguments and where its result must lie. What follows only carries out.
 """
 
 from __future__ import annotations
@@ -10,36 +10,25 @@ import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from slipway.connections import Runtime
 from slipway.identity.canonical import canonical_json
-from slipway.identity.code import code_digests, combined, require_unchanged
-from slipway.identity.digest import sha256_bytes, sha256_file
-from slipway.identity.environment import LOCK, lock_digest
-from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
+from slipway.identity.code import combined
+from slipway.identity.digest import sha256_bytes
+from slipway.identity.fingerprint import Ingredients
 from slipway.lake.client import Lake
 from slipway.lake.records import ObjectInfo
 from slipway.lake.run_branch import train_branch
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.spec import Pipeline
-from slipway.pods.manifest import PodManifest, load_manifest
 from slipway.pods.result import PodResult, read_result
 from slipway.stages.partitions import choose_partitions, without_replays
+from slipway.stages.works import TRAIN, Data, Work, ingredients_of, require_unchanged, subject_of, works_of
 
-STAGE = "train"
 _DAY = re.compile(r"/date=(\d{4}-\d{2}-\d{2})/")
-
-
-@dataclass(frozen=True)
-class Work:
-    """One pod's task: its arguments, and the lake prefix where its result must lie with which fingerprint."""
-
-    arguments: list[str]
-    output: str
-    fingerprint: str
 
 
 @dataclass(frozen=True)
@@ -50,12 +39,13 @@ class TrainingPlan:
     commit: str
     partitions: list[str]
     holdout: list[str]
+    champion: str | None
+    runtime: Runtime
     fingerprint: str
+    """Over the fingerprints of all works: what a model version is found by."""
     branch: str
     code: str
-    """Digest over the code closure."""
-    sources: dict[str, str]
-    """What this checkout adds to the fingerprint, source -> digest: code, dependency lock, settings and manifests."""
+    """Digest over the code of all works."""
     targets: list[str]
     works: dict[str, Work]
     """``train``, ``export``, and one per target."""
@@ -68,6 +58,18 @@ class TrainingPlan:
     def output(self, work: str) -> LakeUri:
         """Where a pod's result lies."""
         return LakeUri.parse(self.works[work].output)
+
+    def ingredients(self, work: str) -> Ingredients:
+        """What decides a pod's outputs."""
+        return Ingredients.from_dict(self.works[work].ingredients)
+
+    def subject(self, work: str) -> str:
+        """What a pod's statement is about."""
+        return subject_of(work, self.data)
+
+    @property
+    def data(self) -> Data:
+        return Data(self.partitions, self.holdout, self.champion, self.works[TRAIN].ingredients["inputs"])
 
 
 def plan_training(
@@ -106,20 +108,31 @@ def plan_training(
     )
     raw = _by_day(lake.list(LakeUri(pipeline.repository, commit, "raw/")))
     partitions = without_replays(partitions, holdout, raw)
-    code = training_code(pipeline, root)
-    ingredients = Ingredients(
-        stage=STAGE,
-        pipeline=pipeline.name,
-        code=code,
-        parameters=_settings(pipeline, root) | {"partitions": partitions, "holdout": holdout, "champion": champion},
-        inputs={path: checksum for day in (*partitions, *holdout) for path, checksum in features[day]},
-        environment=lock_digest(root),
-        hardware=_hardware(runtime, load_manifest(_manifest(root, pipeline.training.pod))),
-        seed=pipeline.training.seed,
-    )
-    plan = _works(pipeline, commit, ingredients, sources_of(pipeline, root, code))
+    read = {path: checksum for day in (*partitions, *holdout) for path, checksum in features[day]}
+    plan = plan_works(pipeline, commit, Data(partitions, holdout, champion, read), root=root, runtime=runtime)
     lake.create_branch(pipeline.repository, plan.branch, commit)
     return plan
+
+
+def plan_works(pipeline: Pipeline, commit: str, data: Data, *, root: Path, runtime: Runtime) -> TrainingPlan:
+    """Everything a training on that data at that commit will do; asks nobody."""
+    made_of = ingredients_of(pipeline, root, runtime, data)
+    fingerprints = {name: one.fingerprint() for name, one in made_of.items()}
+    fingerprint = sha256_bytes(canonical_json({"pipeline": pipeline.name, "works": fingerprints}))
+    branch = train_branch(pipeline.name, fingerprint)
+    return TrainingPlan(
+        pipeline=pipeline.name,
+        commit=commit,
+        partitions=list(data.partitions),
+        holdout=list(data.holdout),
+        champion=data.champion,
+        runtime=runtime,
+        fingerprint=fingerprint,
+        branch=branch,
+        code=combined(dict(sorted({path: sha for one in made_of.values() for path, sha in one.code.items()}.items()))),
+        targets=[target.name for target in pipeline.compile.targets],
+        works=works_of(pipeline, commit, branch, made_of, data),
+    )
 
 
 def _by_day(objects: Sequence[ObjectInfo]) -> dict[str, list[tuple[str, str]]]:
@@ -131,84 +144,12 @@ def _by_day(objects: Sequence[ObjectInfo]) -> dict[str, list[tuple[str, str]]]:
     return dict(sorted(days.items()))
 
 
-def require_planned_code(plan: TrainingPlan, pipeline: Pipeline, root: Path) -> None:
+def require_planned_code(plan: TrainingPlan, work: str, pipeline: Pipeline, root: Path) -> None:
     """Raise ``ConfigurationError`` when code, settings or manifests are no longer those the plan fingerprinted."""
-    require_unchanged(plan.sources, sources_of(pipeline, root, training_code(pipeline, root)), since="plan")
-
-
-def sources_of(pipeline: Pipeline, root: Path, code: Mapping[str, str]) -> dict[str, str]:
-    """What this checkout adds to a training's fingerprint, source -> digest; ``code`` is its ``training_code``."""
-    settings = sha256_bytes(canonical_json(_settings(pipeline, root)))
-    named = {LOCK: lock_digest(root), f"{pipeline.name}.yaml or its pods' manifests": settings}
-    return {**code, **named}
-
-
-def _settings(pipeline: Pipeline, root: Path) -> dict[str, Any]:
-    pods = (pipeline.training.pod, *pipeline.compile.pods.values())
-    return {
-        "training": pipeline.training.model_dump(mode="json"),
-        "compile": pipeline.compile.model_dump(mode="json"),
-        "min_golden_agreement": pipeline.release.gates.min_golden_agreement,
-        "pods": {pod: sha256_file(_manifest(root, pod)) for pod in pods},
-    }
-
-
-def _manifest(root: Path, pod: str) -> Path:
-    return root / "include" / "pods" / f"{pod}.yaml"
-
-
-def _hardware(runtime: Runtime, manifest: PodManifest) -> str:
-    """This machine's class for a process; else what the pod asks for, not the node it happens to run on."""
-    if runtime == "process":
-        return cpu_hardware_class()
-    limits = manifest.container.resources.limits
-    asked = {**manifest.spec.selector, **{key: str(value) for key, value in limits.items() if "/" in key}}
-    return ",".join(f"{key}={value}" for key, value in sorted(asked.items())) or "cpu"
-
-
-def training_code(pipeline: Pipeline, root: Path) -> dict[str, str]:
-    """The code a model is made by: training, export, compile, and the user's model module."""
-    include = root / "include"
-    # Targets are looked up by name, so that one's libraries are not needed for another: no import leads to them.
-    targets = sorted((include / "slipway" / "compile" / "targets").glob("*.py"))
-    entries = [
-        include / "slipway" / "training" / "__main__.py",
-        include / "slipway" / "compile" / "__main__.py",
-        include / "slipway" / "compile" / "export.py",
-        include / "models" / f"{pipeline.training.model}.py",
-        *targets,
-    ]
-    return code_digests(entries, [include])
-
-
-def _works(pipeline: Pipeline, commit: str, ingredients: Ingredients, sources: dict[str, str]) -> TrainingPlan:
-    fingerprint = ingredients.fingerprint()
-    partitions, holdout, champion = (ingredients.parameters[name] for name in ("partitions", "holdout", "champion"))
-    branch = train_branch(pipeline.name, fingerprint)
-    base = LakeUri(pipeline.repository, branch, f"models/{fingerprint}")
-    shared = ["--pipeline", pipeline.name, "--fingerprint", fingerprint]
-    train, export = str(base / "train"), str(base / "export")
-    made = ["--train", train, "--export", export]
-    targets: list[str] = [target.name for target in pipeline.compile.targets]
-    days = ["--commit", commit, "--partitions", ",".join(partitions), "--holdout", ",".join(holdout)]
-    compared = ["--champion", champion] if champion else []
-    arguments: dict[str, list[str]] = {
-        "train": [*days, *compared, "--output", train],
-        "export": ["--input", train, "--output", export],
-        **{name: ["--target", name, *made, "--output", str(base / f"compile-{name}")] for name in targets},
-    }
-    return TrainingPlan(
-        pipeline=pipeline.name,
-        commit=commit,
-        partitions=partitions,
-        holdout=holdout,
-        fingerprint=fingerprint,
-        branch=branch,
-        code=combined(ingredients.code),
-        sources=sources,
-        targets=targets,
-        works={name: Work([*shared, *given], given[-1], fingerprint) for name, given in arguments.items()},
-    )
+    planned = plan.ingredients(work)
+    now = ingredients_of(pipeline, root, plan.runtime, plan.data)[work]
+    # Not the machine: those of one deployment may differ between tasks. Nor what other works' fingerprints say.
+    require_unchanged(planned, replace(now, hardware=planned.hardware, inputs=planned.inputs))
 
 
 def evaluation(lake: Lake, plan: TrainingPlan) -> Mapping[str, Any]:
@@ -217,12 +158,12 @@ def evaluation(lake: Lake, plan: TrainingPlan) -> Mapping[str, Any]:
     Raises:
         PodResultError: the training pod's result is missing or does not verify.
     """
-    output = plan.output("train")
-    read_result(lake, output, plan.fingerprint)
+    output = plan.output(TRAIN)
+    read_result(lake, output, plan.works[TRAIN].fingerprint)
     value: Mapping[str, Any] = json.loads(lake.get(output / "evaluation.json"))
     return value
 
 
 def results(lake: Lake, plan: TrainingPlan) -> dict[str, PodResult]:
     """Every pod's verified result by work name (``train``, ``export``, target names)."""
-    return {name: read_result(lake, plan.output(name), plan.fingerprint) for name in plan.works}
+    return {name: read_result(lake, plan.output(name), work.fingerprint) for name, work in plan.works.items()}

@@ -17,7 +17,7 @@ from slipway.errors import DataError
 from slipway.identity.canonical import canonical_json
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.spec import Pipeline
-from slipway.pods.result import ObjectStore, Output, PodResult, upload, write_result
+from slipway.pods.result import ObjectStore, Output, PodResult, Reading, upload, write_result
 from slipway.training.arrays import calibration_rows, golden_rows, pack, take
 from slipway.training.champion import measure_champion
 from slipway.training.data import FeatureStore, check_partitions, read_partitions
@@ -57,8 +57,9 @@ def train(request: Request, pipeline: Pipeline, module: ModelModule, lake: Lake,
     check_partitions(request.partitions, request.holdout)
     spec = pipeline.training
     with tracked_run(client, pipeline.name, request.fingerprint, _parameters(pipeline), _tags(request)) as run:
-        training = _read(lake, pipeline, module, request.commit, request.partitions)
-        holdout = _read(lake, pipeline, module, request.commit, request.holdout)
+        reading = _ReadingFeatures(lake)
+        training = _read(reading, pipeline, module, request.commit, request.partitions)
+        holdout = _read(reading, pipeline, module, request.commit, request.holdout)
         _check_labels(training.encoded)
         _say(f"{len(training.frame)} training rows, {len(holdout.frame)} held-out rows at {request.commit[:12]}")
         fitted = fit(
@@ -74,13 +75,21 @@ def train(request: Request, pipeline: Pipeline, module: ModelModule, lake: Lake,
         run.tag({"slipway.verdict": evaluation["verdict"]["outcome"], "slipway.hardware": fitted.hardware})
         files = _files(fitted, training.encoded, holdout.encoded, logits, spec.seed) | _reports(evaluation)
         outputs = upload(lake, request.output, files)
-        result = _result(request, fitted.hardware, evaluation, outputs)
+        result = _result(request, fitted.hardware, evaluation, outputs).model_copy(update={"inputs": reading.read})
         write_result(lake, request.output, result)
     _say(_summary(spec.metric, evaluation))
     return result
 
 
-def _read(lake: Lake, pipeline: Pipeline, module: ModelModule, commit: str, days: tuple[str, ...]) -> Rows:
+class _ReadingFeatures(Reading):
+    """Notes what is read; listing needs no note."""
+
+    def __init__(self, lake: Lake) -> None:
+        super().__init__(lake)
+        self.list = lake.list
+
+
+def _read(lake: FeatureStore, pipeline: Pipeline, module: ModelModule, commit: str, days: tuple[str, ...]) -> Rows:
     spec = pipeline.training
     extra = [name for name in (spec.baseline.column, *spec.slices) if name is not None]
     columns = list(dict.fromkeys([*module.COLUMNS, module.LABEL, *extra]))

@@ -13,8 +13,9 @@ import pytest
 
 from slipway.errors import LakeNotFoundError
 from slipway.feed.parquet import to_parquet
+from slipway.identity.code import Closure
 from slipway.lake.uri import LakeUri
-from slipway.stages.landing import features_prefix
+from slipway.stages.landing import commit_of, features_prefix
 from tests.unit.stages.test_ingest import Shop
 
 FEATURES = to_parquet(pa.table({"id": [1, 2, 3], "price": [2.5, 3.5, 4.5]}))
@@ -28,7 +29,7 @@ def test_two_runs_of_one_partition_at_once_end_in_one_publication(
     shop.lake = lake
     shop.pipeline = shop.pipeline.model_copy(update={"repository": repository})
     # Runs are processes; as threads of one they would meet in CPython's parser and in SQLite's making of the table.
-    monkeypatch.setattr("slipway.stages.landing.code_digests", lambda *_: {"job": "c" * 64})
+    monkeypatch.setattr("slipway.stages.landing.stage_code", lambda *_: Closure({"job": "c" * 64}, {}))
     assert shop.ledger.statements("shop", "features") == []
     begin, late = threading.Barrier(2), threading.Event()
 
@@ -50,4 +51,4 @@ def test_two_runs_of_one_partition_at_once_end_in_one_publication(
     assert len(lake.list(LakeUri(repository, "main"))) == 6  # A raw table, features, and two files of each's report.
     assert lake.branches(repository) == ["main"]
     (statement,) = shop.ledger.statements("shop", "features")
-    assert statement.details["commit"] == commits[0]
+    assert commit_of(statement) == commits[0]

@@ -43,7 +43,7 @@ def lake(model, make_samples):
 
 
 def place(stage):
-    return LakeUri.parse(f"lakefs://flight-delay/train/models/{F}/{stage}")
+    return LakeUri.parse(f"lakefs://flight-delay/train/models/{stage}/{F}")
 
 
 def put(lake, stage, files, report):
@@ -132,7 +132,10 @@ def test_a_tampered_model_is_refused_before_it_is_loaded(lake, pipeline):
 
 
 def test_the_work_of_another_fingerprint_is_refused(lake, pipeline):
-    other = Work(pipeline, "x86-cpu", "e" * 64, place("train"), place("export"), place("compile-x86-cpu"))
+    foreign = LakeUri.parse(f"lakefs://flight-delay/train/models/export/{'e' * 64}")
+    for item in lake.list(place("export")):
+        lake.copy(LakeUri("flight-delay", "train", item.path), foreign / item.path.rsplit("/", 1)[1])
+    other = Work(pipeline, "x86-cpu", F, place("train"), foreign, place("compile-x86-cpu"))
     with pytest.raises(PodResultError, match="it is the report of other work"):
         compile_pod(lake, other)
 

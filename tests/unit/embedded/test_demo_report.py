@@ -5,17 +5,13 @@ import pytest
 from slipway.embedded.airflow_api import TaskRun
 from slipway.embedded.demo_report import build_report, newest, seconds_of
 from slipway.errors import SlipwayError
-from slipway.ledger.statements import Statement
-
-
-def statement(stage: str, subject: str, **more) -> Statement:
-    return Statement("f" * 64, stage, "flight_delay", subject, **{"inputs": {}, "outputs": {}, **more})
-
+from tests.simulators.ledger import statement
 
 REGISTERED = statement(
     "register",
     "2",
-    inputs={"features_commit": "c" * 64},
+    made_of={"parameters": {"version_of": "f" * 64}},
+    commits={"data": f"flight-delay@{'c' * 64}"},
     details={
         "metric": "auc",
         "metrics": {"auc": 0.9},
@@ -28,7 +24,7 @@ REGISTERED = statement(
 RELEASED = statement(
     "release",
     "2",
-    inputs={"release": "flight_delay-v2-1"},
+    made_of={"parameters": {"release": "flight_delay-v2-1"}},
     details={"outcome": "completed", "phases": [{"percent": 5, "verdict": "pass", "gates": []}]},
 )
 

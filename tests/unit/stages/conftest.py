@@ -2,10 +2,10 @@
 
 import pytest
 
-from slipway.connections import LedgerConnection
-from slipway.ledger.statements import Ledger
+from slipway.ledger.store import Ledger
 from slipway.stages import register, release
 from tests.simulators.lake import LakeSimulator
+from tests.simulators.ledger import ledger_at
 from tests.simulators.registry import RegistrySimulator
 
 
@@ -16,7 +16,7 @@ def lake() -> LakeSimulator:
 
 @pytest.fixture
 def ledger(tmp_path) -> Ledger:
-    return Ledger(LedgerConnection(f"sqlite:///{tmp_path}/ledger.db"))
+    return ledger_at(tmp_path)
 
 
 @pytest.fixture

@@ -5,19 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from slipway.connections import ChannelConnection, LedgerConnection, MlflowConnection
+from slipway.connections import ChannelConnection, MlflowConnection
 from slipway.identity.digest import sha256_bytes
-from slipway.ledger.statements import Ledger, Statement
+from slipway.ledger.statement import Statement
 from slipway.pipeline.load import load_pipeline
 from slipway.registry.registration import Registration
 from slipway.release.rollout import Rollout
+from slipway.settings import settings
 from slipway.stages import release
+from slipway.stages.run import Run
 from tests.simulators.channel import ChannelSimulator, version_files
 from tests.simulators.evidence import FleetSimulator
+from tests.simulators.ledger import ledger_at, record_version
 from tests.simulators.registry import RegistrySimulator
 
 PIPELINE = load_pipeline(Path(__file__).parents[3] / "include" / "pipelines" / "flight_delay.yaml")
 MLFLOW = MlflowConnection("http://127.0.0.1:1")
+ASKED = {"run": Run("flight_delay.release", "run-9", "manual", "http://127.0.0.1/runs/9"), "root": settings().root}
+"""Who released, and from which checkout."""
 CHANNEL = ChannelConnection("http://127.0.0.1:1", "repository", "keys", "token")
 
 
@@ -25,7 +30,7 @@ class Dock:
     """Does what the release DAG's tasks do; the simulators stand where the stage looks for the real services."""
 
     def __init__(self, folder: Path, monkeypatch: Any) -> None:
-        self.ledger = Ledger(LedgerConnection(f"sqlite:///{folder}/ledger.db"))
+        self.ledger = ledger_at(folder)
         self.registry = RegistrySimulator()
         self.channel = ChannelSimulator()
         self.fleet = FleetSimulator(self.channel)
@@ -36,14 +41,16 @@ class Dock:
     def register(self, content: bytes) -> str:
         files = {path: data for path, data in version_files(content=content).items() if path != "MLmodel"}
         given = Registration(PIPELINE.name, sha256_bytes(content), b"canonical", files)
-        return self.registry.register(MLFLOW, given)
+        version = self.registry.register(MLFLOW, given)
+        record_version(self.ledger, PIPELINE.name, version, self.registry.digests(MLFLOW, PIPELINE.name, version))
+        return version
 
     def rollout(self, version: str, run: str) -> Rollout:
         return release.rollout_of(CHANNEL, PIPELINE, version, run)
 
     def prepare(self, version: str, run: str, *, supersede: bool = False) -> Rollout:
         rollout = self.rollout(version, run)
-        release.prepare(rollout, MLFLOW, CHANNEL, supersede=supersede)
+        release.prepare(rollout, MLFLOW, CHANNEL, self.ledger, supersede=supersede)
         return rollout
 
     def observed(self, version: str, run: str) -> tuple[Rollout, list[dict[str, Any]]]:
@@ -56,7 +63,7 @@ class Dock:
         return rollout, phases
 
     def complete(self, rollout: Rollout, phases: list[dict[str, Any]]) -> dict[str, Any]:
-        done = release.complete(rollout, MLFLOW, self.ledger, phases)
+        done = release.complete(rollout, MLFLOW, self.ledger, phases, **ASKED)
         self.fleet.poll()
         return done
 

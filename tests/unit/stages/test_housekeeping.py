@@ -10,6 +10,7 @@ from slipway.connections import MlflowConnection
 from slipway.errors import ContractError, UnavailableError
 from slipway.lake.retention import DAY_SECONDS
 from slipway.lake.uri import LakeUri
+from slipway.settings import settings
 from slipway.stages import housekeeping
 from slipway.stages.housekeeping import sweep_branches
 from slipway.stages.register import register_version
@@ -83,7 +84,7 @@ def test_a_registered_versions_data_and_files_outlive_every_sweep(lake, ledger, 
     plan = planned(lake)
     train(lake, plan)
     compiled(lake, plan)
-    version = register_version(lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN)
+    version = register_version(lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root)
     (fate,) = sweep(lake, days=10_000)
     assert not fate.goes and fate.reason == f"needed by tag model-flight_delay-v{version}"
     tags = registry.version_tags(MLFLOW, PIPELINE.name, version)
@@ -98,7 +99,7 @@ def test_a_version_whose_registration_was_killed_before_its_tag_keeps_its_branch
     compiled(lake, plan)
     dying = Death(0).watch(lake, "tag")
     with pytest.raises(Killed):
-        register_version(dying, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN)
+        register_version(dying, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root)
     assert lake.tags(PIPELINE.repository) == {}
     (fate,) = sweep(lake, days=10_000)
     assert not fate.goes and fate.reason == "needed by model version 1"
@@ -109,7 +110,7 @@ def test_a_training_that_was_not_accepted_goes_and_the_registered_one_stays(lake
     for plan in (kept, refused):
         train(lake, plan)
     compiled(lake, kept)
-    register_version(lake, ledger, MLFLOW, PIPELINE, plan=kept, run=RUN)
+    register_version(lake, ledger, MLFLOW, PIPELINE, plan=kept, run=RUN, root=settings().root)
     sweep(lake, days=10_000)
     assert lake.branches(PIPELINE.repository, "train-") == [kept.branch]
 

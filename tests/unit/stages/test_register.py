@@ -7,8 +7,9 @@ import pytest
 
 from slipway.connections import LedgerConnection, MlflowConnection
 from slipway.errors import CompileError, PodResultError, UnavailableError
-from slipway.ledger.statements import Ledger
+from slipway.ledger.store import Ledger
 from slipway.registry.registration import FINGERPRINT_TAG
+from slipway.settings import settings
 from slipway.stages import register
 from slipway.stages.register import champion_version, register_version
 from tests.simulators.death import Death, retried
@@ -28,7 +29,7 @@ def plan(lake):
 
 
 def registered(lake, ledger, plan) -> str:
-    return register_version(lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN)
+    return register_version(lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root)
 
 
 def test_a_version_holds_every_artifact_and_says_where_it_came_from(lake, ledger, registry, plan):
@@ -110,14 +111,14 @@ def test_a_target_refused_for_its_parity_keeps_the_whole_version_back(lake, ledg
     train(lake, plan)
     compiled(lake, plan)
     lake.delete(plan.output("x86-cpu-int8") / "result.json")  # its pod wrote report.json and failed
-    with pytest.raises(PodResultError, match=r"compile-x86-cpu-int8/result\.json, but there is none"):
+    with pytest.raises(PodResultError, match=r"compile-x86-cpu-int8/[0-9a-f]{64}/result\.json, but there is none"):
         registered(lake, ledger, plan)
     assert registry.versions == [] and lake.resolve(REPO, plan.branch) == plan.commit
 
 
 def test_an_artifact_changed_after_its_pod_wrote_it_is_never_registered(lake, ledger, registry, plan):
     lake.put(plan.output("x86-cpu") / "model.onnx", b"tampered")
-    with pytest.raises(PodResultError, match=r"compile-x86-cpu/model\.onnx has sha256"):
+    with pytest.raises(PodResultError, match=r"compile-x86-cpu/[0-9a-f]{64}/model\.onnx has sha256"):
         registered(lake, ledger, plan)
     assert registry.versions == []
 
@@ -136,7 +137,7 @@ def test_a_service_that_is_away_may_be_tried_again(lake, ledger, registry, plan)
         registered(lake, ledger, plan)
     assert caught.value.retryable and ledger.statements(PIPELINE.name, register.STAGE) == []
     registry.reachable = True
-    away = Ledger(LedgerConnection("postgresql+psycopg2://u:p@127.0.0.1:1/ledger"))
+    away = Ledger(LedgerConnection("postgresql+psycopg2://u:p@127.0.0.1:1/ledger", ledger.connection.keys))
     with pytest.raises(UnavailableError, match="slipway_ledger"):
         registered(lake, away, plan)
     assert registered(lake, ledger, plan) == "1"

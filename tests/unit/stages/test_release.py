@@ -5,7 +5,7 @@ import pytest
 from slipway.errors import ReleaseError, RolledBackError, UnavailableError
 from slipway.stages import release
 from tests.simulators.death import Death, retried
-from tests.unit.stages.released import CHANNEL, MLFLOW, PIPELINE, Dock
+from tests.unit.stages.released import ASKED, CHANNEL, MLFLOW, PIPELINE, Dock
 
 
 @pytest.fixture
@@ -129,7 +129,7 @@ class TestCompleting:
             monkeypatch.setattr(release, "mlflow_registry", death.watch(dock.registry, "set_alias"))
             dock.channel, ledger = death.watch(plain, "publish"), death.watch(dock.ledger, "record")
             watched = dock.rollout(version, f"manual__{at}")
-            retried(release.complete, watched, MLFLOW, ledger, phases)
+            retried(release.complete, watched, MLFLOW, ledger, phases, **ASKED)
             dock.channel = plain
             dock.fleet.poll()
             assert death.happened == (at < effects)
@@ -154,7 +154,7 @@ class TestRollingBack:
         failed = [*phases[:-1], {**phases[-1], "verdict": "fail", "reason": "too many errors"}]
         for _ in range(2):
             with pytest.raises(RolledBackError, match="returned to version 1: too many errors"):
-                release.roll_back(rollout, dock.ledger, failed)
+                release.roll_back(rollout, dock.ledger, failed, **ASKED)
         dock.fleet.poll()
         assert dock.fleet.versions() == {"1": 20}
         assert dock.champion() == "1"
@@ -166,7 +166,7 @@ class TestRollingBack:
         dock.register(b"1")
         rollout = dock.prepare("1", "manual__1")
         with pytest.raises(RolledBackError, match="returned to no version: a task of the release failed, or the app"):
-            release.roll_back(rollout, dock.ledger, [])
+            release.roll_back(rollout, dock.ledger, [], **ASKED)
 
     def test_a_release_that_never_reached_the_channel_leaves_the_fleet_alone(self, dock):
         dock.released(b"1", "manual__1")
@@ -174,7 +174,7 @@ class TestRollingBack:
         dock.register(b"2")
         for rollout in (None, dock.rollout("2", "manual__2")):
             with pytest.raises(ReleaseError, match="the fleet was not touched"):
-                release.roll_back(rollout, dock.ledger, [])
+                release.roll_back(rollout, dock.ledger, [], **ASKED)
         assert dock.channel.state(PIPELINE.name) == before
         assert len(dock.statements()) == 1
 
@@ -183,5 +183,5 @@ class TestRollingBack:
         rollout = dock.prepare("1", "manual__1")
         ledger = Death(0).watch(dock.ledger, "record")
         with pytest.raises(RolledBackError):
-            retried(release.roll_back, rollout, ledger, [])
+            retried(release.roll_back, rollout, ledger, [], **ASKED)
         assert [statement.details["outcome"] for statement in dock.statements()] == ["rolled_back"]

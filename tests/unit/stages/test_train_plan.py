@@ -8,7 +8,7 @@ from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.settings import settings
 from slipway.stages.partitions import choose_partitions, without_replays
-from slipway.stages.train import TrainingPlan, plan_training, require_planned_code, training_code
+from slipway.stages.train import TrainingPlan, plan_training, require_planned_code
 from tests.simulators.lake import LakeSimulator
 
 PIPELINE = find_pipeline(settings().pipelines, "flight_delay")
@@ -99,10 +99,33 @@ def test_the_champion_that_is_judged_is_the_one_in_the_fingerprint(lake):
     assert "--champion" not in plan(lake).works["train"].arguments
 
 
-def test_the_code_of_every_target_is_part_of_the_fingerprint():
-    code = training_code(PIPELINE, settings().root)
-    targets = settings().root / "include/slipway/compile/targets"
-    assert {f"include/slipway/compile/targets/{path.name}" for path in targets.glob("*.py")} <= set(code)
+def changed(lake, **parts):
+    """Works whose fingerprints other settings change."""
+    before = plan(lake).works
+    other = plan_training(
+        lake, PIPELINE.model_copy(update=parts), root=settings().root, runtime="process", champion=None
+    ).works
+    return {name for name in before if before[name].fingerprint != other[name].fingerprint}
+
+
+def test_a_bound_of_one_target_compiles_that_target_again_and_trains_nothing(lake):
+    publish_days(lake, DAYS)
+    first, *others = PIPELINE.compile.targets
+    bounds = first.bounds.model_copy(update={"max_p50_ms": first.bounds.max_p50_ms * 2})
+    targets = (first.model_copy(update={"bounds": bounds}), *others)
+    assert changed(lake, compile=PIPELINE.compile.model_copy(update={"targets": targets})) == {first.name}
+
+
+def test_another_seed_makes_everything_again(lake):
+    publish_days(lake, DAYS)
+    training = PIPELINE.training.model_copy(update={"seed": PIPELINE.training.seed + 1})
+    assert changed(lake, training=training) == {"train", "export", *(one.name for one in PIPELINE.compile.targets)}
+
+
+def test_how_many_days_would_have_been_enough_decides_nothing(lake):
+    publish_days(lake, DAYS)
+    training = PIPELINE.training.model_copy(update={"min_new_partitions": 13, "max_partitions": 365})
+    assert changed(lake, training=training) == set()
 
 
 def test_where_the_pods_run_changes_the_fingerprint(lake):
@@ -127,10 +150,12 @@ def test_a_plan_survives_the_plain_form_tasks_hand_on(lake):
 def test_a_plan_is_carried_out_by_the_code_and_settings_it_was_made_with_alone(lake):
     publish_days(lake, DAYS)
     made = plan(lake)
-    require_planned_code(made, PIPELINE, settings().root)
+    for work in made.works:
+        require_planned_code(made, work, PIPELINE, settings().root)
     training = PIPELINE.training.model_copy(update={"seed": PIPELINE.training.seed + 1})
-    with pytest.raises(ConfigurationError, match=r"changed since: flight_delay\.yaml .*clear the run from `plan`"):
-        require_planned_code(made, PIPELINE.model_copy(update={"training": training}), settings().root)
-    edited = dataclasses.replace(made, sources={**made.sources, "include/models/flight_delay.py": "0" * 64})
-    with pytest.raises(ConfigurationError, match=r"changed since: include/models/flight_delay\.py;"):
-        require_planned_code(edited, PIPELINE, settings().root)
+    with pytest.raises(ConfigurationError, match=r"since then: seed 20130101 → 20130102.*clear the run from `plan`"):
+        require_planned_code(made, "train", PIPELINE.model_copy(update={"training": training}), settings().root)
+    edited = made.works["train"].ingredients
+    edited["code"]["include/models/flight_delay.py"] = "0" * 64
+    with pytest.raises(ConfigurationError, match=r"module include/models/flight_delay\.py changed;"):
+        require_planned_code(made, "train", PIPELINE, settings().root)

@@ -78,8 +78,8 @@ def report(
     output = plan.output(work)
     outputs = upload(lake, output, files)
     result = PodResult(
-        stage=output.path.rsplit("/", 1)[-1],
-        fingerprint=plan.fingerprint,
+        stage=output.path.split("/")[-2],
+        fingerprint=plan.works[work].fingerprint,
         status="skipped" if reason else "built",
         reason=reason,
         outputs=outputs,

@@ -54,6 +54,8 @@ class Built:
     """What else must match where an artifact fits one piece of hardware only."""
     extras: Mapping[str, bytes] = field(default_factory=dict)
     """Files kept beside the artifact."""
+    deterministic: bool = True
+    """Whether compiling again gives the same bytes; not so where kernels are chosen by timing them."""
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ def build_with(toolchain: Toolchain, source: Source) -> Built | Skipped:
         load=lambda: EngineSession(trt, toolchain.gpu, engine.plan, PROFILE.most),
         engine=_engine_facts(toolchain, facts, sha256_bytes(engine.timing_cache)),
         extras={TIMING_CACHE: engine.timing_cache},
+        deterministic=False,
     )
 
 

@@ -1,0 +1,151 @@
+"""A pod's work before and after the pod: whether it has to run, and the statement of what it made."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from slipway.errors import LakeNotFoundError, PodResultError
+from slipway.lake.client import Lake
+from slipway.lake.uri import LakeUri
+from slipway.ledger.statement import Execution, Statement
+from slipway.ledger.store import Ledger
+from slipway.pods.result import RESULT, PodResult, read_result
+from slipway.stages.reuse import Reuse, decide
+from slipway.stages.run import Run
+from slipway.stages.train import TrainingPlan
+
+_LOG = logging.getLogger(__name__)
+MODEL = "model"
+"""The role of the commit that holds a work's outputs."""
+
+
+def reuse_work(
+    lake: Lake,
+    ledger: Ledger,
+    plan: TrainingPlan,
+    work: str,
+    *,
+    run_id: str = "",
+    force: bool = False,
+    recheck: float = 0.0,
+    adopt: bool = True,
+) -> Reuse:
+    """Decide whether a pod has to run; on a hit its outputs lie on the run branch afterwards.
+
+    ``adopt`` says whether a result that lies on the branch already may be taken for an earlier try's of this run.
+
+    Raises:
+        UnavailableError: the lake or the ledger does not answer.
+    """
+    output, ingredients = plan.output(work), plan.ingredients(work)
+    reuse = decide(
+        ledger,
+        ingredients,
+        plan.subject(work),
+        lambda statement: _missing(lake, statement),
+        force=force,
+        recheck=recheck,
+        run_id=run_id,
+    )
+    if reuse.statement is not None:
+        _bring(lake, reuse.statement, output)
+    elif adopt and _built(lake, output, reuse.fingerprint):
+        reason = f"an earlier try left its result at {output / RESULT}"
+        reuse = replace(reuse, outcome="adopted", reasons=(reason,))
+        _LOG.info("%s", reuse)
+    return reuse
+
+
+def conclude_work(
+    lake: Lake, ledger: Ledger, plan: TrainingPlan, work: str, run: Run, *, root: Path, started: dt.datetime
+) -> PodResult:
+    """Verify what a pod reports, commit it on the run branch and record its statement; may be repeated.
+
+    A pod that skipped its work made nothing, and nothing is stated about it.
+
+    Raises:
+        PodResultError: the result is missing or does not verify.
+        DisputedError: the same fingerprint gave other outputs before.
+    """
+    output, planned = plan.output(work), plan.works[work]
+    result = read_result(lake, output, planned.fingerprint)
+    commit = lake.commit(
+        output.repository,
+        output.ref,
+        f"{plan.pipeline}: {work} {planned.fingerprint[:12]}",
+        run.metadata(
+            pipeline=plan.pipeline,
+            stage=plan.ingredients(work).stage,
+            fingerprint=planned.fingerprint,
+            code=plan.code,
+            inputs={"main": plan.commit},
+            rows={},
+        ),
+    )
+    if result.status == "built":
+        execution = run.execution(root, started, machine=_machine(result))
+        ledger.record(_statement(plan, work, result, commit, execution))
+    return result
+
+
+def _statement(plan: TrainingPlan, work: str, result: PodResult, commit: str, execution: Execution) -> Statement:
+    output = plan.output(work)
+    return Statement(
+        ingredients=plan.ingredients(work),
+        subject=plan.subject(work),
+        outputs={f"{output.path}/{name}": made.sha256 for name, made in result.outputs.items()},
+        varying=tuple(f"{output.path}/{name}" for name in result.varying),
+        materials=result.inputs,
+        execution=execution,
+        commits={
+            "data": f"{output.repository}@{plan.commit}",
+            MODEL: f"{output.repository}@{commit}",
+        },
+        details={"report": result.report, "environment": result.environment},
+    )
+
+
+def _machine(result: PodResult) -> dict[str, str]:
+    """What the pod says it ran on: its hardware class, and the facts its environment names."""
+    facts = {name: str(value) for name, value in result.environment.items() if name in ("cpu", "gpu", "driver", "cuda")}
+    return {"hardware": result.hardware, **facts}
+
+
+def _missing(lake: Lake, statement: Statement) -> str | None:
+    """The first output that its commit does not hold any more; what a commit holds never changes."""
+    folder = _folder(statement)
+    try:
+        there = {item.path for item in lake.list(folder)}
+    except LakeNotFoundError:
+        return str(folder)
+    return next((name for name in (*statement.outputs, f"{folder.path}/{RESULT}") if name not in there), None)
+
+
+def _bring(lake: Lake, statement: Statement, output: LakeUri) -> None:
+    """Put the outputs of an earlier making on this run's branch."""
+    folder = _folder(statement)
+    # The result last: it is what says that all is there.
+    for item in sorted(lake.list(folder), key=lambda item: item.path.endswith(f"/{RESULT}")):
+        source = LakeUri(folder.repository, folder.ref, item.path)
+        destination = LakeUri(output.repository, output.ref, item.path)
+        if not lake.exists(destination):
+            lake.copy(source, destination)
+
+
+def _folder(statement: Statement) -> LakeUri:
+    repository, _, commit = statement.commits[MODEL].partition("@")
+    return LakeUri(repository, commit, next(iter(statement.outputs)).rsplit("/", 1)[0])
+
+
+def _built(lake: Lake, output: LakeUri, fingerprint: str) -> bool:
+    """Whether a whole result lies there; a skipped one does not count, since the reason may be gone by now."""
+    if not lake.exists(output / RESULT):
+        return False
+    try:
+        return read_result(lake, output, fingerprint).status == "built"
+    except PodResultError as error:
+        _LOG.warning("the result on the branch is made again: %s", error)
+        return False

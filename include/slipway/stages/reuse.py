@@ -1,0 +1,130 @@
+"""Hit or miss: whether a stage has to run, and why.
+
+Nothing is made twice: a stage whose fingerprint the ledger knows, and whose outputs are still there, returns them. A
+small share of hits is made again all the same, so that a fingerprint which leaves something out is noticed.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from slipway.errors import EvidenceError
+from slipway.identity.digest import sha256_bytes
+from slipway.identity.explain import closest, differences
+from slipway.identity.fingerprint import Ingredients
+from slipway.ledger.statement import Statement
+from slipway.ledger.store import Ledger
+
+_LOG = logging.getLogger(__name__)
+
+Outcome = Literal["hit", "miss", "force", "recheck", "adopted"]
+_MOST_REASONS = 12
+
+
+@dataclass(frozen=True)
+class Reuse:
+    """What was decided on one stage of one subject, and the reasons, for people."""
+
+    stage: str
+    subject: str
+    fingerprint: str
+    outcome: Outcome
+    """``recheck``: a hit that is made again and compared; ``adopted``: an earlier try of the same run had made it."""
+    reasons: tuple[str, ...]
+    statement: Statement | None = None
+    """Whose outputs are returned on a hit."""
+
+    @property
+    def hit(self) -> bool:
+        """Whether nothing has to be made."""
+        return self.outcome in ("hit", "adopted")
+
+    def __str__(self) -> str:
+        return f"{self.outcome}: {'; '.join(self.reasons)}"
+
+    def brief(self) -> dict[str, Any]:
+        """What the web interface shows."""
+        return {
+            "stage": self.stage,
+            "subject": self.subject,
+            "fingerprint": self.fingerprint,
+            "outcome": self.outcome,
+            "reasons": list(self.reasons),
+        }
+
+
+Present = Callable[[Statement], str | None]
+"""Names the first output of a statement that is no longer what it says; ``None`` when all are there."""
+
+
+def decide(
+    ledger: Ledger,
+    ingredients: Ingredients,
+    subject: str,
+    present: Present,
+    *,
+    force: bool = False,
+    recheck: float = 0.0,
+    run_id: str = "",
+) -> Reuse:
+    """Decide on one stage, and log it.
+
+    ``recheck`` is the share of hits that are made again; which ones depends on fingerprint and ``run_id`` alone, so
+    that a retry decides likewise.
+
+    Raises:
+        UnavailableError: the ledger or what ``present`` asks does not answer.
+    """
+    fingerprint = ingredients.fingerprint()
+    outcome, reasons, statement = _decide(ledger, ingredients, fingerprint, subject, present)
+    if force:
+        outcome, reasons, statement = "force", ("asked for by the run's form or conf", *reasons), None
+    elif outcome == "hit" and chosen(fingerprint, run_id, recheck):
+        outcome, statement = "recheck", None
+        reasons = (f"one of the {recheck:.1%} of hits that are made again and compared", *reasons)
+    reuse = Reuse(ingredients.stage, subject, fingerprint, outcome, reasons[:_MOST_REASONS], statement)
+    _LOG.info("%s of %s, fingerprint %s: %s", reuse.stage, subject, fingerprint[:12], reuse)
+    return reuse
+
+
+def chosen(fingerprint: str, run_id: str, share: float) -> bool:
+    """Whether this run makes a hit again."""
+    drawn = int(sha256_bytes(f"{fingerprint} {run_id}".encode())[:13], 16) / 16**13
+    return drawn < share
+
+
+def _decide(
+    ledger: Ledger, ingredients: Ingredients, fingerprint: str, subject: str, present: Present
+) -> tuple[Outcome, tuple[str, ...], Statement | None]:
+    try:
+        found = ledger.find(fingerprint)
+    except EvidenceError as error:
+        return "miss", (f"the statement of this fingerprint proves nothing: {error}",), None
+    if found is None:
+        return "miss", _changed(ledger, ingredients, subject), None
+    if found.disputed:
+        return "miss", ("statements of this fingerprint have different outputs, so none is reused",), None
+    if gone := present(found.statement):
+        return "miss", (f"made before, but its output {gone} is not there any more",), None
+    ran = found.statement.execution
+    reason = f"same fingerprint as {ran.dag_id} {ran.run_id}, finished {ran.finished:%Y-%m-%d %H:%M:%S} UTC"
+    return "hit", (reason,), found.statement
+
+
+def _changed(ledger: Ledger, ingredients: Ingredients, subject: str) -> tuple[str, ...]:
+    try:
+        candidates = [one.ingredients for one in ledger.near(ingredients.pipeline, ingredients.stage, subject)]
+    except EvidenceError as error:
+        return (f"earlier statements of {ingredients.stage} prove nothing: {error}",)
+    nearest = closest(ingredients, candidates)
+    if nearest is None:
+        return (f"no {ingredients.stage} of {ingredients.pipeline} was made before",)
+    return tuple(str(one) for one in differences(nearest, ingredients))
+
+
+def same(found: Mapping[str, str], stated: Mapping[str, str]) -> str | None:
+    """The first of the stated outputs (name -> sha256) that was not found, or has another digest."""
+    return next((name for name, digest in stated.items() if found.get(name) != digest), None)
