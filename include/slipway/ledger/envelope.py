@@ -80,7 +80,7 @@ def from_dict(document: Any) -> Envelope:
     for one in document["signatures"]:
         _require_fields(one, {"keyid": str, "sig": str})
         if one["keyid"] in signatures:
-            raise EvidenceError(f"expected one signature by key {one['keyid'][:12]}, got several")
+            raise EvidenceError(f"expected one signature by key {one['keyid'][:12]!r}, got several")
         signatures[one["keyid"]] = Signature(one["keyid"], _decoded("sig", one["sig"]).hex())
     return Envelope(_decoded("payload", document["payload"]), document["payloadType"], signatures)
 
@@ -90,7 +90,7 @@ def _signing_key(envelope: Envelope, trust: Trust) -> TrustedKey:
         raise EvidenceError("expected a signature, got none")
     trusted = [(trust.keys[keyid], one) for keyid, one in envelope.signatures.items() if keyid in trust.keys]
     if not trusted:
-        foreign = ", ".join(keyid[:12] for keyid in envelope.signatures)
+        foreign = ", ".join(repr(keyid[:12]) for keyid in envelope.signatures)
         raise EvidenceError(f"signed by a foreign key: {foreign} is not in the trust file")
     message = envelope.pae()
     for key, signature in trusted:
