@@ -146,8 +146,10 @@ def _by_files(module: str) -> dict[str, str]:
         return {}
     records = [(item, item.read_text("RECORD") or "") for item in metadata.distributions()]
     for prefix in reversed(list(_prefixes(module))):
-        path = re.escape(prefix.replace(".", "/"))
-        owns = re.compile(rf"^{path}(?:/|(?:\.[\w-]+)?\.(?:py|so|pyd),)", re.MULTILINE)
-        if owners := {normalised(item.name): item.version for item, record in records if owns.search(record)}:
+        path = prefix.replace(".", "/")
+        owns = re.compile(rf"^{re.escape(path)}(?:/|(?:\.[\w-]+)?\.(?:py|so|pyd),)", re.MULTILINE)
+        # Megabytes of records: looking for the plain text first is several times faster.
+        owners = {normalised(item.name): item.version for item, text in records if path in text and owns.search(text)}
+        if owners:
             return owners
     return {}
