@@ -52,7 +52,7 @@ def version_files(seed: int) -> dict[str, bytes]:
     made = [tiny_version(seed, target=target) for target in ("x86-cpu", "x86-cpu-int8")]
     rows = np.random.default_rng(seed).standard_normal((500, 4)).astype(np.float32)
     shares = {"prediction_shares": {"on_time": 0.5, "late": 0.5}}
-    files = {"golden.npz": made[0].golden, "evaluation.json": json.dumps(shares).encode()}
+    files = {"golden.npz": made[0].golden, "evaluation.json": json.dumps(shares).encode(), "provenance.json": b"{}"}
     files["replay.npz"] = npz({"input:x": rows})
     for version in made:
         folder = f"targets/{version.manifest['target']}"

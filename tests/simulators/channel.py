@@ -104,6 +104,7 @@ def version_files(
     files = {
         "golden.npz": b"golden " + content,
         "evaluation.json": json.dumps({"prediction_shares": dict(shares)}).encode(),
+        "provenance.json": b"statements of " + content,
         "MLmodel": b"flavors: {}",
     }
     for target in targets:

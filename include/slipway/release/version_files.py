@@ -13,6 +13,8 @@ from slipway.errors import ReleaseError
 from slipway.release.channel_state import Artifact
 
 SHARED = ("golden.npz", "evaluation.json")
+PROVENANCE = "provenance.json"
+"""The bundle of statements that proves how the version was made; for people, devices do not ask for it."""
 
 
 class _Manifest(BaseModel):
@@ -43,7 +45,8 @@ def artifacts_of(pipeline: str, version: str, files: Mapping[str, bytes]) -> dic
     if not targets:
         raise ReleaseError(f"version {version} of {pipeline} was built for no target; compile it first")
     base = {"pipeline": pipeline, "version": version}
-    artifacts = {f"{pipeline}/{version}/{name}": Artifact(_file(files, name, version), base) for name in SHARED}
+    shared = (*SHARED, PROVENANCE)
+    artifacts = {f"{pipeline}/{version}/{name}": Artifact(_file(files, name, version), base) for name in shared}
     for target in sorted(targets):
         folder = f"targets/{target}"
         manifest = _manifest(pipeline, target, _file(files, f"{folder}/manifest.json", version))

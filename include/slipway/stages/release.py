@@ -14,6 +14,7 @@ from slipway.errors import EvidenceError, ReleaseError, RolledBackError
 from slipway.identity.digest import sha256_bytes
 from slipway.identity.environment import lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
+from slipway.ledger import bundle
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
@@ -24,7 +25,7 @@ from slipway.release.channel_state import ChannelState
 from slipway.release.gateway_client import GatewayClient
 from slipway.release.plan import Decision, release_id
 from slipway.release.rollout import Rollout
-from slipway.release.version_files import SHARED
+from slipway.release.version_files import PROVENANCE, SHARED
 from slipway.stages.code import stage_code
 from slipway.stages.register import STAGE as REGISTER
 from slipway.stages.register import version_file
@@ -67,6 +68,18 @@ def choose_version(registry: MlflowConnection, pipeline: str, asked: str) -> str
     return version
 
 
+def provenance(ledger: Ledger, pipeline: str, version: str) -> bytes:
+    """The bundle of a version: the statements of everything it was made of, checked as anyone can check it.
+
+    Raises:
+        EvidenceError: the ledger has no statement of it, or a link of its chain is missing or does not verify.
+    """
+    registered = _registered(ledger, pipeline, version)
+    envelopes = [recorded.envelope for recorded in ledger.chain(registered.fingerprint)]
+    bundle.check(envelopes, ledger.trust(), registered.fingerprint)
+    return bundle.pack(envelopes)
+
+
 def _registered(ledger: Ledger, pipeline: str, version: str) -> Statement:
     stated = ledger.statements(pipeline, REGISTER, version)
     if not stated:
@@ -95,8 +108,8 @@ def prepare(
         EvidenceError: the chain of the version's statements has a gap, or does not verify.
         RegistryError: the version's files are not those that were registered.
     """
-    _registered(ledger, rollout.pipeline.name, rollout.version)
-    files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version)
+    proof = provenance(ledger, rollout.pipeline.name, rollout.version)
+    files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version) | {PROVENANCE: proof}
     signer = Channel(channel)
     signer.initialise()
     left = signer.state(rollout.pipeline.name)

@@ -188,6 +188,7 @@ class TestVersionFiles:
         assert set(artifacts) == {
             "flight_delay/3/golden.npz",
             "flight_delay/3/evaluation.json",
+            "flight_delay/3/provenance.json",
             "flight_delay/3/x86-cpu/model.onnx",
             "flight_delay/3/x86-cpu/manifest.json",
         }
@@ -202,7 +203,9 @@ class TestVersionFiles:
     def test_a_skipped_target_is_none(self):
         assert targets_of(version_files(targets=("x86-cpu",))) == {"x86-cpu"}
 
-    @pytest.mark.parametrize("missing", ["golden.npz", "evaluation.json", "targets/x86-cpu/model.onnx"])
+    @pytest.mark.parametrize(
+        "missing", ["golden.npz", "evaluation.json", "provenance.json", "targets/x86-cpu/model.onnx"]
+    )
     def test_a_missing_file_is_named(self, missing: str):
         files = version_files()
         del files[missing]

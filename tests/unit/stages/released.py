@@ -11,6 +11,7 @@ from slipway.ledger.statement import Statement
 from slipway.pipeline.load import load_pipeline
 from slipway.registry.registration import Registration
 from slipway.release.rollout import Rollout
+from slipway.release.version_files import PROVENANCE
 from slipway.settings import settings
 from slipway.stages import release
 from slipway.stages.run import Run
@@ -39,7 +40,9 @@ class Dock:
         monkeypatch.setattr(release, "GatewayClient", lambda _connection: self.fleet)
 
     def register(self, content: bytes) -> str:
-        files = {path: data for path, data in version_files(content=content).items() if path != "MLmodel"}
+        files = {
+            path: data for path, data in version_files(content=content).items() if path not in ("MLmodel", PROVENANCE)
+        }
         given = Registration(PIPELINE.name, sha256_bytes(content), b"canonical", files)
         version = self.registry.register(MLFLOW, given)
         record_version(self.ledger, PIPELINE.name, version, self.registry.digests(MLFLOW, PIPELINE.name, version))
