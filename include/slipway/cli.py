@@ -12,6 +12,7 @@ from rich.table import Table
 
 from slipway.commands import verify
 from slipway.commands.exits import FAILED, WRONG, fail
+from slipway.commands.keys import keys
 from slipway.errors import ConfigurationError, ReleaseError, SlipwayError
 from slipway.pipeline.load import find_pipeline, load_pipeline
 from slipway.settings import settings
@@ -22,6 +23,7 @@ app.add_typer(fleet, name="fleet")
 lake = typer.Typer(no_args_is_help=True, help="The embedded lake's data: check it, collect what nothing refers to.")
 app.add_typer(lake, name="lake")
 app.command()(verify.verify)
+app.add_typer(keys, name="keys")
 
 
 @app.command()

@@ -13,11 +13,11 @@ from rich.text import Text
 from rich.tree import Tree
 
 from slipway.commands.exits import FAILED, fail
+from slipway.commands.keys import trust_file
 from slipway.errors import ConfigurationError, EvidenceError
 from slipway.ledger.bundle import Chain, check, read
 from slipway.ledger.statement import Statement
 from slipway.ledger.trust import Trust
-from slipway.settings import settings
 
 
 def verify(
@@ -34,7 +34,7 @@ def verify(
 
     Exit status: 0 verified; 1 not verified; 2 could not be checked (no such bundle, no trust file).
     """
-    trusted = trust or settings().var / "keys" / "trust.json"
+    trusted = trust_file(trust)
     try:
         believed, content = Trust.load(trusted), _content(bundle)
     except ConfigurationError as error:
