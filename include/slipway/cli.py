@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from slipway.commands import verify
+from slipway.commands.exits import FAILED, WRONG, fail
+from slipway.commands.keys import keys
 from slipway.errors import ConfigurationError, ReleaseError, SlipwayError
 from slipway.pipeline.load import find_pipeline, load_pipeline
 from slipway.settings import settings
@@ -19,7 +22,8 @@ fleet = typer.Typer(no_args_is_help=True, help="The devices a pipeline releases 
 app.add_typer(fleet, name="fleet")
 lake = typer.Typer(no_args_is_help=True, help="The embedded lake's data: check it, collect what nothing refers to.")
 app.add_typer(lake, name="lake")
-FAILED, WRONG = 1, 2
+app.command()(verify.verify)
+app.add_typer(keys, name="keys")
 
 
 @app.command()
@@ -46,7 +50,7 @@ def demo(
             )
         run_demo(settings(), journey, console, stop=exit_)
     except SlipwayError as error:
-        _fail(error)
+        fail(error)
 
 
 @app.command()
@@ -95,7 +99,7 @@ def remove(
         if not gateway.remove(pipeline, device):
             raise ReleaseError(f"{pipeline} has no device {device!r} at the gateway; nothing was removed")
     except SlipwayError as error:
-        _fail(error)
+        fail(error)
     typer.echo(f"{device} is removed from {pipeline}.")
 
 
@@ -111,7 +115,7 @@ def fsck(
     try:
         findings = lake_check.run(data or Layout.of(settings()).lake, Console(highlight=False), deep=deep)
     except SlipwayError as error:
-        _fail(error)
+        fail(error)
     if findings:
         raise typer.Exit(FAILED)
 
@@ -130,14 +134,9 @@ def gc(
     try:
         found = collect(LocalSettings.load().lake, older_than_seconds=older_than * 3600, dry_run=dry_run)
     except SlipwayError as error:
-        _fail(error)
+        fail(error)
     columns = ("commits", "nodes", "uploads", "objects", "bytes", "seconds", "longest_hold_ms")
     table = Table("repository", *columns, title="would go" if dry_run else "collected")
     for one in found:
         table.add_row(one["repository"], *(f"{one[name]:,}" for name in columns))
     Console(highlight=False).print(table)
-
-
-def _fail(error: SlipwayError) -> NoReturn:
-    typer.secho(f"{type(error).__name__}: {error}", err=True, fg="red")
-    raise typer.Exit(WRONG if isinstance(error, ConfigurationError) else FAILED)

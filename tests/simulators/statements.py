@@ -52,6 +52,7 @@ def at(made: Statement, finished: dt.datetime) -> Statement:
 
 
 _text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+_filled = _text.filter(bool)
 _digest = st.binary(min_size=32, max_size=32).map(bytes.hex)
 _commit = st.binary(min_size=20, max_size=20).map(bytes.hex)
 _numbers = st.integers(-(2**53) + 1, 2**53 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -90,13 +91,13 @@ _statements = st.builds(
     Statement,
     ingredients=st.builds(
         Ingredients,
-        stage=_text,
-        pipeline=_text,
+        stage=_filled,
+        pipeline=_filled,
         code=st.dictionaries(_text, _digest, max_size=3),
         parameters=_data,
         inputs=_words,
-        environment=_text,
-        hardware=_text,
+        environment=_filled,
+        hardware=_filled,
         seed=st.none() | st.integers(0, 2**32),
         packages=_words,
     ),

@@ -22,15 +22,25 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from slipway.errors import EvidenceError
-from slipway.identity.canonical import canonical_json
+from slipway.errors import ConfigurationError, EvidenceError
+from slipway.identity.canonical import canonical_json, read_number
 from slipway.identity.fingerprint import Ingredients
-from slipway.ledger.intoto_schema import BUILD_TYPE, BUILDER, PREDICATE_TYPE, TYPE, Checkout, Document, File, LakeCommit
+from slipway.ledger.intoto_schema import (
+    BUILD_TYPE,
+    BUILDER,
+    PREDICATE_TYPE,
+    TYPE,
+    Checkout,
+    Document,
+    External,
+    File,
+    LakeCommit,
+)
 from slipway.ledger.statement import Execution, Statement
 
 _GIT = "git"
-_LARGEST = 2**53 - 1
-"""The largest integer RFC 8785 lets pass; larger numbers can only have been floats."""
+_EXTERNAL = ("stage", "pipeline", "parameters")
+"""Ingredients that are asked for; the others follow."""
 
 
 def payload(statement: Statement) -> bytes:
@@ -62,7 +72,7 @@ def to_intoto(statement: Statement) -> dict[str, Any]:
     Raises:
         EvidenceError: it names no output, a digest is none, or a time has no time zone.
     """
-    ingredients, execution = statement.ingredients, statement.execution
+    execution, decided = statement.execution, statement.ingredients.to_dict()
     document = {
         "_type": TYPE,
         "subject": _subject(statement),
@@ -71,12 +81,10 @@ def to_intoto(statement: Statement) -> dict[str, Any]:
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": {
-                    "stage": ingredients.stage,
-                    "pipeline": ingredients.pipeline,
+                    **{name: decided.pop(name) for name in _EXTERNAL},
                     "subject": statement.subject,
-                    "parameters": dict(ingredients.parameters),
                 },
-                "internalParameters": _internal(ingredients),
+                "internalParameters": {"fingerprint": statement.fingerprint, **decided},
                 "resolvedDependencies": [
                     *_by_digest(statement.materials),
                     *(_lake_commit(role, statement.commits[role]) for role in sorted(statement.commits)),
@@ -112,18 +120,8 @@ def from_intoto(document: Mapping[str, Any]) -> Statement:
     """
     read = _read(document)
     definition, run = read.predicate.build_definition, read.predicate.run_details
-    external, internal = definition.external, definition.internal
-    ingredients = Ingredients(
-        stage=external.stage,
-        pipeline=external.pipeline,
-        parameters=external.parameters,
-        **{name: getattr(internal, name) for name in _INTERNAL},
-    )
-    if ingredients.fingerprint() != internal.fingerprint:
-        raise EvidenceError(
-            f"the statement claims the fingerprint {internal.fingerprint}, but its ingredients have "
-            f"{ingredients.fingerprint()}"
-        )
+    external = definition.external
+    ingredients = _ingredients(external, definition.internal)
     git = next((one for one in definition.dependencies if isinstance(one, Checkout)), None)
     return Statement(
         ingredients=ingredients,
@@ -161,13 +159,19 @@ def rfc3339(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-_INTERNAL = ("code", "packages", "inputs", "environment", "hardware", "seed")
-
-
-def _internal(ingredients: Ingredients) -> dict[str, Any]:
-    values = {name: getattr(ingredients, name) for name in _INTERNAL}
-    plain = {name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()}
-    return {"fingerprint": ingredients.fingerprint(), **plain}
+def _ingredients(external: External, internal: Mapping[str, Any]) -> Ingredients:
+    asked = {name: getattr(external, name) for name in _EXTERNAL}
+    others = {name: value for name, value in internal.items() if name != "fingerprint"}
+    try:
+        ingredients = Ingredients.from_dict({**asked, **others})
+    except ConfigurationError as error:
+        raise EvidenceError(f"expected a statement of {BUILD_TYPE}; its ingredients: {error}") from error
+    if ingredients.fingerprint() != internal.get("fingerprint"):
+        raise EvidenceError(
+            f"the statement claims the fingerprint {internal.get('fingerprint')}, but its ingredients have "
+            f"{ingredients.fingerprint()}"
+        )
+    return ingredients
 
 
 def _subject(statement: Statement) -> list[dict[str, Any]]:
@@ -196,8 +200,7 @@ def _checkout(execution: Execution) -> list[dict[str, Any]]:
 
 
 def _number(digits: str) -> int | float:
-    """JSON has one kind of number, and RFC 8785 writes 1e20 as an integer."""
-    return int(digits) if len(digits) < 18 and abs(int(digits)) <= _LARGEST else float(digits)
+    return read_number(int(digits))
 
 
 def _read(document: Mapping[str, Any]) -> Document:

@@ -108,27 +108,19 @@ def _distinct(named: list[Any]) -> list[Any]:
     return named
 
 
-class _External(_Strict):
-    stage: str
-    pipeline: str
+class External(_Strict):
+    """What was asked for."""
+
+    stage: Annotated[str, Field(min_length=1)]
+    pipeline: Annotated[str, Field(min_length=1)]
     subject: str
     parameters: dict[str, Any]
 
 
-class _Internal(_Strict):
-    fingerprint: _Sha256
-    code: dict[str, str]
-    packages: dict[str, str]
-    inputs: dict[str, str]
-    environment: str
-    hardware: str
-    seed: int | None
-
-
 class _BuildDefinition(_Strict):
     build_type: Literal["slipway:stage/v1"] = Field(alias="buildType")
-    external: _External = Field(alias="externalParameters")
-    internal: _Internal = Field(alias="internalParameters")
+    external: External = Field(alias="externalParameters")
+    internal: dict[str, Any] = Field(alias="internalParameters")
     dependencies: Annotated[list[Dependency], AfterValidator(_distinct)] = Field(alias="resolvedDependencies")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import parse_qsl, urlsplit
@@ -28,6 +29,7 @@ _LIBRARIES = {
     "gcpkms": "google-cloud-kms",
     "azurekms": "azure-identity azure-keyvault-keys",
 }
+_LOCK = ".signing.lock"
 _OTHERS_MAY = 0o007
 Answer = TypeVar("Answer")
 
@@ -42,7 +44,7 @@ def ensure_keys(keys: SigningKeys) -> SigningKeys:
         ConfigurationError: an existing key or trust file cannot be used.
         UnavailableError: another process holds the folder for longer than a minute.
     """
-    with exclusive(Path(keys.trust).parent / ".signing.lock"):
+    with exclusive(Path(keys.trust).parent / _LOCK):
         for role in ROLES:
             path = Path(keys.of(role))
             if is_uri(keys.of(role)):
@@ -55,14 +57,30 @@ def ensure_keys(keys: SigningKeys) -> SigningKeys:
     return keys
 
 
-def trust_key(keys: SigningKeys, role: Role, name: str, expires: dt.datetime | None = None) -> TrustedKey:
-    """Name the public half of a key in the trust file, for a role; one that is there already changes its expiry.
+def trust_key(trust: Path, role: Role, name: str, pin: str | None = None) -> TrustedKey:
+    """Name the public half of a key, given by path or URI, in a trust file; harmless when it is there.
 
     Raises:
         ConfigurationError: the key cannot be read, or is trusted for the other role.
     """
-    with exclusive(Path(keys.trust).parent / ".signing.lock"):
-        return _add(Path(keys.trust), TrustedKey(public_key(name, keys.pin), role, None, expires), replace=True)
+    with exclusive(trust.parent / _LOCK):
+        return _add(trust, TrustedKey(public_key(name, pin), role))
+
+
+def expire_key(trust: Path, keyid: str, moment: dt.datetime) -> TrustedKey:
+    """Believe a key only for what finished before a time; its id may be shortened.
+
+    Raises:
+        ConfigurationError: the trust file names no such key, or several.
+    """
+    with exclusive(trust.parent / _LOCK):
+        known = Trust.load(trust)
+        found = [key for key in known.keys.values() if key.keyid.startswith(keyid)]
+        if len(found) != 1:
+            raise ConfigurationError(f"expected {trust} to name one key {keyid}…, it names {len(found)}")
+        expiring = replace(found[0], expires=moment)
+        _files(trust.parent).write(trust.name, known.including(expiring).dumps())
+    return expiring
 
 
 def signer(keys: SigningKeys | None, role: Role) -> Signer:
@@ -103,19 +121,17 @@ def public_key(name: str, pin: str | None = None) -> Key:
     return _imported(name, pin)[1] if is_uri(name) else _of_file(Path(name)).public_key
 
 
-def _add(path: Path, key: TrustedKey, *, replace: bool = False) -> TrustedKey:
+def _add(path: Path, key: TrustedKey) -> TrustedKey:
     trust = Trust.load(path) if path.exists() else Trust({})
-    known = trust.keys.get(key.keyid)
-    if known and known.role != key.role:
+    known = trust.keys.get(key.keyid, key)
+    if known.role != key.role:
         raise ConfigurationError(
             f"expected a key of its own for the role {key.role}: {path} trusts {key.keyid[:12]} for {known.role}; "
             "who builds must not be able to approve"
         )
-    if known and not replace:
-        return known
-    added = TrustedKey(key.public, key.role, known.created if known else key.created, key.expires)
-    _files(path.parent).write(path.name, trust.including(added).dumps())
-    return added
+    if key.keyid not in trust.keys:
+        _files(path.parent).write(path.name, trust.including(key).dumps())
+    return known
 
 
 def _files(folder: Path) -> LocalFiles:

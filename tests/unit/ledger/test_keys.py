@@ -9,19 +9,23 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
 )
-from securesystemslib.signer import CryptoSigner
+from securesystemslib.signer import CryptoSigner, _aws_signer
 
 from slipway.connections import SigningKeys
-from slipway.errors import ConfigurationError
+from slipway.errors import ConfigurationError, UnavailableError
 from slipway.ledger.envelope import sign, verify
-from slipway.ledger.keys import ensure_keys, public_key, signer, trust_key
+from slipway.ledger.keys import ensure_keys, expire_key, public_key, signer, trust_key
 from slipway.ledger.trust import Trust
 from tests.simulators.statements import at, statement
 
@@ -121,12 +125,59 @@ def test_a_key_that_nobody_trusts_does_not_sign(keys, tmp_path):
 def test_a_key_is_trusted_by_hand_and_its_expiry_said_later(keys, tmp_path):
     other = ensure_keys(SigningKeys.in_folder(tmp_path / "other"))
     both = replace(keys, build=other.build)
-    added = trust_key(keys, "build", other.build)
+    added = trust_key(Path(keys.trust), "build", other.build)
     assert signer(both, "build").public_key.keyid == added.keyid
-    trust_key(keys, "build", other.build, expires=NOW)
-    assert trust(keys).keys[added.keyid].expires == NOW
+    expire_key(Path(keys.trust), added.keyid[:10], NOW)
+    assert trust_key(Path(keys.trust), "build", other.build).expires == NOW, "trusting it again changes nothing"
     with pytest.raises(ConfigurationError, match="expired"):
         signer(both, "build")
+    with pytest.raises(ConfigurationError, match="to name one key nobody…, it names 0"):
+        expire_key(Path(keys.trust), "nobody", NOW)
+
+
+def test_a_key_in_a_kms_signs_and_never_leaves_it(keys, monkeypatch):
+    kms = KmsSimulator()
+    monkeypatch.setattr(_aws_signer, "boto3", kms, raising=False)
+    monkeypatch.setattr(_aws_signer, "serialization", serialization, raising=False)
+    monkeypatch.setattr(_aws_signer, "AWS_IMPORT_ERROR", None)
+    for name in ("BotoCoreError", "ClientError"):
+        monkeypatch.setattr(_aws_signer, name, OSError, raising=False)
+    there = replace(keys, build="awskms:alias/slipway")
+    with pytest.raises(ConfigurationError, match="run `slipway keys trust build awskms:alias/slipway`"):
+        signer(there, "build")
+    trust_key(Path(keys.trust), "build", there.build)
+    assert verify(sign(statement(), signer(there, "build")), trust(keys)) == statement()
+    signing = signer(there, "build")
+    kms.answers = False
+    with pytest.raises(UnavailableError, match="did not sign: OSError: no answer"):
+        sign(statement(), signing)
+    kms.answers = True
+    with pytest.raises(ConfigurationError, match="awskms:alias/other cannot be used: OSError: no key alias/other"):
+        signer(replace(keys, build="awskms:alias/other"), "build")
+
+
+class KmsSimulator:
+    """AWS KMS with one P-256 key, as boto3 gives it."""
+
+    def __init__(self):
+        self._key = ec.generate_private_key(ec.SECP256R1())
+        self.answers = True
+
+    def client(self, service):
+        assert service == "kms"
+        return self
+
+    def get_public_key(self, KeyId):  # noqa: N803
+        if KeyId != "alias/slipway":
+            raise OSError(f"no key {KeyId}")
+        content = self._key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        return {"SigningAlgorithms": ["ECDSA_SHA_256"], "PublicKey": content}
+
+    def sign(self, KeyId, Message, MessageType, SigningAlgorithm):  # noqa: N803
+        if not self.answers:
+            raise OSError("no answer")
+        assert (KeyId, MessageType, SigningAlgorithm) == ("alias/slipway", "DIGEST", "ECDSA_SHA_256")
+        return {"Signature": self._key.sign(Message, ec.ECDSA(Prehashed(SHA256())))}
 
 
 def test_a_ledger_without_keys_does_not_record():

@@ -1,0 +1,1 @@
+"""The groups of ``slipway …``, one file each; ``slipway.cli`` names them."""
