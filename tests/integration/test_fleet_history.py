@@ -73,14 +73,19 @@ def test_every_database_answers_alike(database: str):  # noqa: F811
     assert store.remove(PIPELINE, "car-b")
 
     told = ("device_id", "version", "since", "until", "removed")
-    found = [tuple(row[name] for name in told) for row in store.devices_of(PIPELINE, ["1", "none such"]).stretches]
+    odd = ['none "such"', "a,b", "{}", "back\\slash", "NULL", "line\nbreak", "%s", ":x", "ü", "'"]
+    found = [tuple(row[name] for name in told) for row in store.devices_of(PIPELINE, ["1", *odd]).stretches]
     assert found == [
         ("car-a", "1", NOON, NOON + 100, False),
         ("car-a", "1", NOON + 200, None, False),
         ("car-b", "1", NOON, NOON + 100, False),
         ("car-b", "1", NOON + 200, NOON + 300, True),
     ]
-    behind = store.devices_of(PIPELINE, ["1"], ("car-a", 2)).stretches
+    for name in odd:
+        now += 1
+        store.accept(batch("car-a", 100 + round(now - NOON), now, name), "{}")
+        assert [row["version"] for row in store.devices_of(PIPELINE, [name]).stretches] == [name]
+    behind = store.devices_of(PIPELINE, ["1"], ("car-a", 99)).stretches
     assert [row["device_id"] for row in behind] == ["car-b", "car-b"]
     for at, version in ((-1, None), (0, "1"), (100, "2"), (199, "2"), (200, "1"), (300, None)):
         ran = store.running("car-b", NOON + at)

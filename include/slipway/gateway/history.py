@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
 
 from slipway.gateway.changes import Brought, changes, moment
 from slipway.gateway.tables import DEVICES, RUNNING
@@ -21,7 +22,6 @@ from slipway.gateway.wire import Batch
 PAGE = 1000
 """The most stretches in one answer."""
 _ROW = RUNNING.c
-_LATER = RUNNING.alias("later")
 
 
 @dataclass(frozen=True)
@@ -66,25 +66,25 @@ def known(connection: sa.Connection, device_id: str) -> bool:
 
 def running(connection: sa.Connection, device_id: str, at: float) -> dict[str, Any] | None:
     """The stretch that holds ``at`` (Unix seconds); ``None`` if nothing is known of that time."""
-    ended = sa.or_(_LATER.c.since.is_(None), _LATER.c.since > at)
-    asked = _stretches().where(_ROW.device_id == device_id, _ROW.since <= at, ended)
-    found = connection.execute(asked.order_by(_ROW.since.desc(), _ROW.change.desc()).limit(1)).mappings().one_or_none()
+    rows = sa.select(RUNNING).where(_ROW.device_id == device_id, _ROW.since <= at)
+    last = rows.order_by(_ROW.since.desc(), _ROW.change.desc()).limit(1)
+    found = connection.execute(_stretches(last)).mappings().one_or_none()
     return None if found is None else _said(found)
 
 
 def of_device(connection: sa.Connection, device_id: str, after: int) -> Page:
     """A device's stretches, oldest first, behind the change ``after`` (-1: from the first)."""
-    return _page(connection, _stretches().where(_ROW.device_id == device_id, _ROW.change > after))
+    return _page(connection, _ROW.device_id == device_id, _ROW.change > after)
 
 
 def of_versions(
     connection: sa.Connection, pipeline: str, versions: Sequence[str], after: tuple[str, int] | None
 ) -> Page:
     """Every stretch of every device on one of the versions, ordered by device and time."""
-    asked = _stretches().where(_ROW.pipeline == pipeline, _ROW.version.in_(_listed(connection, versions)))
+    asked = [_ROW.pipeline == pipeline, _one_of(connection, _ROW.version, versions)]
     if after is not None:
-        asked = asked.where(sa.tuple_(_ROW.device_id, _ROW.change) > sa.tuple_(*map(sa.literal, after)))
-    return _page(connection, asked)
+        asked.append(sa.tuple_(_ROW.device_id, _ROW.change) > sa.tuple_(*map(sa.literal, after)))
+    return _page(connection, *asked)
 
 
 def _last(connection: sa.Connection, device: sa.RowMapping) -> dict[str, Any] | None:
@@ -111,19 +111,25 @@ def _append(
     return rows
 
 
-def _stretches() -> sa.Select[Any]:
-    next_row = sa.and_(_LATER.c.device_id == _ROW.device_id, _LATER.c.change == _ROW.change + 1)
-    joined = RUNNING.outerjoin(_LATER, next_row).outerjoin(DEVICES, DEVICES.c.device_id == _ROW.device_id)
-    told = (_ROW.device_id, _ROW.pipeline, _ROW.version, _ROW.release, _ROW.since, _LATER.c.since.label("until"))
-    how = (_ROW.clock, _ROW.received_at, _LATER.c.removed, DEVICES.c.last_seen.label("seen"), _ROW.change)
-    return sa.select(*told, *how).select_from(joined).where(_ROW.removed.is_(False))
-
-
-def _page(connection: sa.Connection, asked: sa.Select[Any]) -> Page:
-    ordered = asked.order_by(_ROW.device_id, _ROW.change).limit(PAGE + 1)
-    found = connection.execute(ordered).mappings().all()
+def _page(connection: sa.Connection, *asked: sa.ColumnElement[bool]) -> Page:
+    rows = sa.select(RUNNING).where(~_ROW.removed, *asked).order_by(_ROW.device_id, _ROW.change).limit(PAGE + 1)
+    found = connection.execute(_stretches(rows)).mappings().all()
     last = found[PAGE - 1] if len(found) > PAGE else None
     return Page(tuple(_said(row) for row in found[:PAGE]), (last["device_id"], last["change"]) if last else None)
+
+
+def _stretches(rows: sa.Select[Any]) -> sa.Select[Any]:
+    # Only the page's own rows are joined: thousands may match where a thousand are answered.
+    row, later = rows.subquery().c, RUNNING.alias("later").c
+    next_row = sa.and_(later.device_id == row.device_id, later.change == row.change + 1)
+    told = (row.device_id, row.pipeline, row.version, row.release, row.since, later.since.label("until"))
+    how = (row.clock, row.received_at, later.removed, DEVICES.c.last_seen.label("seen"), row.change)
+    asked = sa.select(*told, *how).select_from(row.device_id.table).where(~row.removed)
+    return (
+        asked.outerjoin(later.device_id.table, next_row)
+        .outerjoin(DEVICES, DEVICES.c.device_id == row.device_id)
+        .order_by(row.device_id, row.change)
+    )
 
 
 def _said(row: sa.RowMapping) -> dict[str, Any]:
@@ -131,9 +137,12 @@ def _said(row: sa.RowMapping) -> dict[str, Any]:
     return {**told, "removed": bool(row["removed"])}
 
 
-def _listed(connection: sa.Connection, versions: Sequence[str]) -> sa.Select[Any]:
-    # One parameter however many versions there are: thousands cost more to bind than to look up.
-    text = sa.literal(json.dumps(list(versions)), sa.Text)
+def _one_of(connection: sa.Connection, column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
+    # One parameter however many values, and one whose length PostgreSQL sees: it takes the index for a few, and does
+    # not plan with each of ten thousand.
     if connection.dialect.name == "postgresql":
-        return sa.select(sa.func.json_array_elements_text(sa.cast(text, sa.JSON)).table_valued("value").c.value)
-    return sa.select(sa.func.json_each(text).table_valued("value").c.value)
+        quoted = (value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+        text = sa.literal("{" + ",".join(f'"{value}"' for value in quoted) + "}", sa.Text)
+        return column.in_(sa.select(sa.func.unnest(sa.cast(text, postgresql.ARRAY(sa.Text)))))
+    listed = sa.func.json_each(sa.literal(json.dumps(list(values)), sa.Text)).table_valued("value")
+    return column.in_(sa.select(listed.c.value))

@@ -29,6 +29,7 @@ def _shortened(text: str) -> str:
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 Word = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+_Asked = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Label = Annotated[str, Field(max_length=100), AfterValidator(_storable)]
 Reason = Annotated[str, AfterValidator(_storable), AfterValidator(_shortened)]
 Count = Annotated[int, Field(ge=0, le=_MOST)]
@@ -129,5 +130,5 @@ class VersionsAsked(Wire):
     """Which devices ran one of the versions? ``after`` is the ``next`` of the answer before."""
 
     pipeline: Name
-    versions: Annotated[tuple[Word, ...], Field(min_length=1, max_length=MAX_VERSIONS)]
+    versions: Annotated[tuple[_Asked, ...], Field(min_length=1, max_length=MAX_VERSIONS)]
     after: tuple[Id, Count] | None = None
