@@ -22,6 +22,10 @@ from slipway.gateway.wire import Batch
 PAGE = 1000
 """The most stretches in one answer."""
 _ROW = RUNNING.c
+_TOLD = (
+    *("device_id", "pipeline", "version", "release", "since"),
+    *("until", "clock", "received_at", "removed", "seen"),
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ def running(connection: sa.Connection, device_id: str, at: float) -> dict[str, A
     """The stretch that holds ``at`` (Unix seconds); ``None`` if nothing is known of that time."""
     rows = sa.select(RUNNING).where(_ROW.device_id == device_id, _ROW.since <= at)
     last = rows.order_by(_ROW.since.desc(), _ROW.change.desc()).limit(1)
-    found = connection.execute(_stretches(last)).mappings().one_or_none()
+    found = connection.execute(_stretches(last)).one_or_none()
     return None if found is None else _said(found)
 
 
@@ -113,9 +117,9 @@ def _append(
 
 def _page(connection: sa.Connection, *asked: sa.ColumnElement[bool]) -> Page:
     rows = sa.select(RUNNING).where(~_ROW.removed, *asked).order_by(_ROW.device_id, _ROW.change).limit(PAGE + 1)
-    found = connection.execute(_stretches(rows)).mappings().all()
+    found = connection.execute(_stretches(rows)).all()
     last = found[PAGE - 1] if len(found) > PAGE else None
-    return Page(tuple(_said(row) for row in found[:PAGE]), (last["device_id"], last["change"]) if last else None)
+    return Page(tuple(map(_said, found[:PAGE])), (last.device_id, last.change) if last else None)
 
 
 def _stretches(rows: sa.Select[Any]) -> sa.Select[Any]:
@@ -123,7 +127,8 @@ def _stretches(rows: sa.Select[Any]) -> sa.Select[Any]:
     row, later = rows.subquery().c, RUNNING.alias("later").c
     next_row = sa.and_(later.device_id == row.device_id, later.change == row.change + 1)
     told = (row.device_id, row.pipeline, row.version, row.release, row.since, later.since.label("until"))
-    how = (row.clock, row.received_at, later.removed, DEVICES.c.last_seen.label("seen"), row.change)
+    removed = sa.func.coalesce(later.removed, sa.false()).label("removed")
+    how = (row.clock, row.received_at, removed, DEVICES.c.last_seen.label("seen"), row.change)
     asked = sa.select(*told, *how).select_from(row.device_id.table).where(~row.removed)
     return (
         asked.outerjoin(later.device_id.table, next_row)
@@ -132,9 +137,8 @@ def _stretches(rows: sa.Select[Any]) -> sa.Select[Any]:
     )
 
 
-def _said(row: sa.RowMapping) -> dict[str, Any]:
-    told = {name: value for name, value in row.items() if name != "change"}
-    return {**told, "removed": bool(row["removed"])}
+def _said(row: sa.Row[Any]) -> dict[str, Any]:
+    return dict(zip(_TOLD, row, strict=False))
 
 
 def _one_of(connection: sa.Connection, column: sa.ColumnElement[str], values: Sequence[str]) -> sa.ColumnElement[bool]:
