@@ -86,7 +86,9 @@ def remove(
 ) -> None:
     """Make the gateway forget a device that is gone, or whose key is: releases wait for it no longer.
 
-    What it reported is forgotten too. A device that still runs and has the enrolment token enrols again.
+    What it reported is forgotten too, but not which version it ran when: what drove it stays answerable, and from
+    the removal on the answer is that nothing is known. A device that still runs and has the enrolment token enrols
+    again.
     """
     from slipway.embedded.local_settings import LocalSettings
     from slipway.release.gateway_client import GatewayClient
@@ -95,7 +97,10 @@ def remove(
         find_pipeline(settings().pipelines, pipeline)
         gateway = GatewayClient(LocalSettings.load().channel)
         if not yes:
-            typer.confirm(f"Remove {device} and all it reported from {pipeline}?", abort=True)
+            typer.confirm(
+                f"Remove {device} and what it reported from {pipeline}? (Which version it ran when is kept.)",
+                abort=True,
+            )
         if not gateway.remove(pipeline, device):
             raise ReleaseError(f"{pipeline} has no device {device!r} at the gateway; nothing was removed")
     except SlipwayError as error:

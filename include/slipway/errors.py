@@ -37,6 +37,7 @@ trying the same thing again can help: bad data stays bad, an unreachable service
   x ReleaseError
     + RolledBackError
     + ChannelError
+    + UnknownDeviceError
 
   x DeviceError
     + UntrustedError
@@ -151,6 +152,10 @@ class RolledBackError(ReleaseError):
 
 class ChannelError(ReleaseError):
     """The channel's keys or metadata are missing or inconsistent."""
+
+
+class UnknownDeviceError(ReleaseError):
+    """No device of that id ever enrolled or reported."""
 
 
 class DeviceError(SlipwayError):

@@ -22,6 +22,7 @@ from slipway.registry.mlflow_registry import register
 from slipway.registry.registration import Registration
 from slipway.release.channel import Channel
 from slipway.release.channel_state import ChannelState
+from slipway.release.gateway_client import GatewayClient
 from slipway.release.version_files import artifacts_of
 from tests.simulators.tiny_versions import npz, tiny_version
 
@@ -230,6 +231,10 @@ def test_a_fleet_updates_all_its_devices_on_both_targets_and_reports_real_infere
     until(lambda: site.inferences(version) >= 500, "inferences")
     evidence = site.ask("evidence", release=f"r{version}", version=version)
     assert all(row["p95_ms"] > 0 and row["errors"] == 0 for row in evidence)
+    ran = GatewayClient(ChannelConnection(site.url, "", "", OPERATOR)).devices_of("flight_delay", [version])
+    assert [(one.device_id, one.release, one.now) for one in ran] == [
+        (device["device_id"], f"r{version}", True) for device in site.ask("devices")
+    ]
     targets = [device["target"] for device in site.ask("devices")]
     assert sorted(targets) == ["x86-cpu"] * 3 + ["x86-cpu-int8"] * 2
     assert (site.folder / "fleet" / "digit_reader" / "digit_reader-004" / "device_id").exists()

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field, replace
 from slipway.gateway.wire import Event, InferenceEvent, StatusEvent, UpdateEvent
 
 NO_RELEASE = ""
-NO_VERSION = "none"
 
 Key = tuple[str, str]
 """Release and version."""
@@ -80,8 +79,6 @@ def versions_in(events: Iterable[Event]) -> frozenset[str]:
 
 def _update(running: Running, known: Mapping[Key, Totals], changed: dict[Key, Totals], event: UpdateEvent) -> Running:
     release = event.release or NO_RELEASE
-    version = None if event.version == NO_VERSION else event.version
-    moved = event.outcome in ("installed", "rolled_back")
     if event.outcome == "rolled_back" and event.previous is not None:
         left = (release, event.previous)
         changed[left] = replace(known.get(left, Totals()), outcome="rolled_back", reason=event.reason)
@@ -89,11 +86,11 @@ def _update(running: Running, known: Mapping[Key, Totals], changed: dict[Key, To
         key = (release, event.version)
         changed[key] = replace(
             known.get(key, Totals()),
-            outcome="installed" if moved else event.outcome,
+            outcome="installed" if event.moved else event.outcome,
             reason=event.reason,
             golden_agreement=event.golden_agreement,
         )
-    return replace(running, version=version, release=release) if moved else running
+    return replace(running, version=event.runs, release=release) if event.moved else running
 
 
 def _key_of(running: Running, known: Mapping[Key, Totals], version: str) -> Key:

@@ -1,24 +1,29 @@
 """The gateway's HTTP face: signed files out, telemetry in, evidence for the operator.
 
-=======  ====================  ==========================  ==========================================
-method   path                  who                         answers
-=======  ====================  ==========================  ==========================================
-GET      /tuf/metadata/…       anybody                     TUF metadata; trust is in the signatures
-GET      /tuf/targets/…        anybody                     target files
-POST     /v1/enrol             holder of enrolment token   201, 200 again, 409 for another key
-POST     /v1/telemetry         an enrolled device, signed  202, 200 for a repeat
-GET      /v1/devices           operator                    the pipeline's devices
-DELETE   /v1/devices/…         operator                    204; 404 when the pipeline has no such device
-GET      /v1/evidence          operator                    one line per device of a release's version
-GET      /healthz              anybody                     200 when the database answers, else 503
-=======  ====================  ==========================  ==========================================
+=======  ========================  ==========================  ==========================================
+method   path                      who                         answers
+=======  ========================  ==========================  ==========================================
+GET      /tuf/metadata/…           anybody                     TUF metadata; trust is in the signatures
+GET      /tuf/targets/…            anybody                     target files
+POST     /v1/enrol                 holder of enrolment token   201, 200 again, 409 for another key
+POST     /v1/telemetry             an enrolled device, signed  202, 200 for a repeat
+GET      /v1/devices               operator                    the pipeline's devices
+DELETE   /v1/devices/…             operator                    204; 404 when the pipeline has no such device
+GET      /v1/devices/…/running     operator                    what it ran ``at`` a time, ``null`` if not known
+GET      /v1/devices/…/history     operator                    all it ran, in pages
+POST     /v1/ran                   operator                    who ever ran one of these versions, in pages
+GET      /v1/evidence              operator                    one line per device of a release's version
+GET      /healthz                  anybody                     200 when the database answers, else 503
+=======  ========================  ==========================  ==========================================
 
+Times are Unix seconds. A page is up to 1,000 stretches of ``history.Page``; its ``next`` is asked for as ``after``.
 Errors are ``{"error": "…"}``. Only ``metadata/`` and ``targets/`` of the repository folder are served.
 """
 
 from __future__ import annotations
 
 import hmac
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,12 +40,14 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope
 
+from slipway.errors import UnknownDeviceError
 from slipway.gateway.signature import is_public_key, verifies
 from slipway.gateway.store import Store
-from slipway.gateway.wire import MAX_BODY_BYTES, Batch, Enrolment
+from slipway.gateway.wire import MAX_BODY_BYTES, MAX_QUESTION_BYTES, Batch, Enrolment, VersionsAsked
 
 _DEVICE_HEADER = "X-Slipway-Device"
 _SIGNATURE_HEADER = "X-Slipway-Signature"
+_END_OF_TIME = 1e12
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Tokens:
     operator: str = field(repr=False)
 
 
-M = TypeVar("M", Enrolment, Batch)
+M = TypeVar("M", Enrolment, Batch, VersionsAsked)
 
 
 class SignedFiles(StaticFiles):
@@ -126,6 +133,23 @@ class Gateway:
             raise HTTPException(404, f"{pipeline} has no device of that id")
         return Response(status_code=204)
 
+    async def running(self, request: Request) -> Response:
+        _require(request, self._tokens.operator, "operator")
+        stretch = await run_in_threadpool(self._store.running, _device(request), _seconds(request, "at"))
+        return JSONResponse({"running": stretch})
+
+    async def history(self, request: Request) -> Response:
+        _require(request, self._tokens.operator, "operator")
+        after = _whole(request, "after") if "after" in request.query_params else -1
+        page = await run_in_threadpool(self._store.history, _device(request), after)
+        return JSONResponse({"stretches": page.stretches, "next": page.next and page.next[1]})
+
+    async def ran(self, request: Request) -> Response:
+        _require(request, self._tokens.operator, "operator")
+        asked = _parsed(VersionsAsked, await _body(request, MAX_QUESTION_BYTES))
+        page = await run_in_threadpool(self._store.devices_of, asked.pipeline, asked.versions, asked.after)
+        return JSONResponse({"stretches": page.stretches, "next": page.next})
+
     async def evidence(self, request: Request) -> Response:
         _require(request, self._tokens.operator, "operator")
         asked = (_asked(request, "pipeline"), _asked(request, "release"), _asked(request, "version"))
@@ -147,11 +171,18 @@ def create_app(store: Store, repository: Path, tokens: Tokens) -> Starlette:
             Route("/v1/telemetry", gateway.telemetry, methods=["POST"]),
             Route("/v1/devices", gateway.devices),
             Route("/v1/devices/{device_id}", gateway.remove, methods=["DELETE"]),
+            Route("/v1/devices/{device_id}/running", gateway.running),
+            Route("/v1/devices/{device_id}/history", gateway.history),
+            Route("/v1/ran", gateway.ran, methods=["POST"]),
             Route("/v1/evidence", gateway.evidence),
             Mount("/tuf/metadata", SignedFiles(directory=repository / "metadata", check_dir=False)),
             Mount("/tuf/targets", SignedFiles(directory=repository / "targets", check_dir=False)),
         ],
-        exception_handlers={HTTPException: _refused, SQLAlchemyError: _database_away},
+        exception_handlers={
+            HTTPException: _refused,
+            UnknownDeviceError: _unknown_device,
+            SQLAlchemyError: _database_away,
+        },
     )
 
 
@@ -161,21 +192,25 @@ async def _refused(_request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.detail}, error.status_code, headers=dict(error.headers or {}))
 
 
+async def _unknown_device(_request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, 404)
+
+
 async def _database_away(_request: Request, _error: Exception) -> Response:
     # Devices keep their batches and post them again on 503; the cause is for the log, not for them.
     return JSONResponse({"error": "the gateway's database does not answer; try again"}, 503)
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int = MAX_BODY_BYTES) -> bytes:
     """The whole body; 413 as soon as it is known to be too large, without reading the rest."""
     announced = request.headers.get("content-length", "0")
-    if not announced.isdecimal() or int(announced) > MAX_BODY_BYTES:
-        raise HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes, {announced[:20]} were announced")
+    if not announced.isdecimal() or int(announced) > most:
+        raise HTTPException(413, f"a body may have {most} bytes, {announced[:20]} were announced")
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise HTTPException(413, f"a body may have {MAX_BODY_BYTES} bytes")
+        if len(body) > most:
+            raise HTTPException(413, f"a body may have {most} bytes")
     return bytes(body)
 
 
@@ -200,3 +235,28 @@ def _asked(request: Request, name: str) -> str:
     if not value or len(value) > 200 or "\x00" in value:
         raise HTTPException(422, f"the query must have {name}, 1 to 200 characters")
     return value
+
+
+def _seconds(request: Request, name: str) -> float:
+    given = _asked(request, name)
+    try:
+        value = float(given)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < _END_OF_TIME:
+        raise HTTPException(422, f"{name} must be Unix seconds, a number from 0 on; got {given[:40]!r}")
+    return value
+
+
+def _whole(request: Request, name: str) -> int:
+    given = _asked(request, name)
+    if not (given.isdecimal() and len(given) < 18):
+        raise HTTPException(422, f"{name} must be the last answer's next, a whole number; got {given[:40]!r}")
+    return int(given)
+
+
+def _device(request: Request) -> str:
+    device_id: str = request.path_params["device_id"]
+    if "\x00" in device_id:
+        raise HTTPException(404, "no device has such an id")
+    return device_id

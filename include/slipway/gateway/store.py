@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Literal
 
@@ -11,8 +11,10 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
-from slipway.errors import UnavailableError
+from slipway.errors import UnavailableError, UnknownDeviceError
+from slipway.gateway import history
 from slipway.gateway.aggregate import Key, Running, Totals, add_events, versions_in
+from slipway.gateway.history import Page
 from slipway.gateway.tables import BATCHES, DEVICES, EVIDENCE, METADATA
 from slipway.gateway.wire import Batch, Enrolment
 
@@ -97,6 +99,7 @@ class Store:
             shared = {"device_id": batch.device_id, "pipeline": device["pipeline"]}
             connection.execute(BATCHES.insert().values(sequence=batch.sequence, received_at=now, body=body, **shared))
             self._upsert(connection, shared, change.totals, now)
+            history.record(connection, device, batch, now)
             connection.execute(
                 DEVICES.update()
                 .where(DEVICES.c.device_id == batch.device_id)
@@ -112,18 +115,45 @@ class Store:
             return [dict(row) for row in connection.execute(asked).mappings()]
 
     def remove(self, pipeline: str, device_id: str) -> bool:
-        """Forget a device and everything it reported, so that its id may enrol with another key; whether it was there.
+        """Forget a device and what it reported, so that its id may enrol with another key; whether it was there.
 
-        A batch that is being counted meanwhile is forgotten too, or finds the device gone.
+        Which version it ran when stays known. A batch that is being counted meanwhile counts as before the removal,
+        or finds the device gone.
         """
-        named = sa.and_(DEVICES.c.device_id == device_id, DEVICES.c.pipeline == pipeline)
         with self._engine.begin() as connection:
-            # The device first: its row is the lock that ``accept`` takes.
-            if connection.execute(DEVICES.delete().where(named)).rowcount == 0:
+            try:
+                device = self._locked(connection, device_id)
+            except LookupError:
                 return False
-            for table in (EVIDENCE, BATCHES):
+            if device["pipeline"] != pipeline:
+                return False
+            history.end(connection, device, self._clock())
+            for table in (DEVICES, EVIDENCE, BATCHES):
                 connection.execute(table.delete().where(table.c.device_id == device_id))
         return True
+
+    def running(self, device_id: str, at: float) -> dict[str, Any] | None:
+        """What the device ran ``at`` (Unix seconds), as a stretch of ``Page``; ``None`` if that is not known.
+
+        Raises UnknownDeviceError for a device that never enrolled.
+        """
+        with self._engine.connect() as connection:
+            self._require_known(connection, device_id)
+            return history.running(connection, device_id, at)
+
+    def history(self, device_id: str, after: int = -1) -> Page:
+        """Everything the device is known to have run, oldest first, behind the change number ``after``.
+
+        Raises UnknownDeviceError for a device that never enrolled.
+        """
+        with self._engine.connect() as connection:
+            self._require_known(connection, device_id)
+            return history.of_device(connection, device_id, after)
+
+    def devices_of(self, pipeline: str, versions: Sequence[str], after: tuple[str, int] | None = None) -> Page:
+        """Every stretch of any device, removed ones too, on one of the versions; behind ``after``, if it is given."""
+        with self._engine.connect() as connection:
+            return history.of_versions(connection, pipeline, versions, after)
 
     def evidence(self, pipeline: str, release: str, version: str) -> list[dict[str, Any]]:
         """What each device reported about that version within that release, ordered by device id."""
@@ -135,6 +165,10 @@ class Store:
         )
         with self._engine.connect() as connection:
             return [_reported(row) for row in connection.execute(asked).mappings()]
+
+    def _require_known(self, connection: sa.Connection, device_id: str) -> None:
+        if not history.known(connection, device_id):
+            raise UnknownDeviceError(f"expected a device that enrolled, got {device_id!r}; see slipway fleet")
 
     def _locked(self, connection: sa.Connection, device_id: str) -> sa.RowMapping:
         # The device's row is the lock under which its totals change; SQLite's write lock does the same for all.

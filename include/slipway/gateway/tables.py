@@ -53,3 +53,23 @@ BATCHES = sa.Table(
     sa.Index("gateway_batch_by_time", "pipeline", "received_at"),
 )
 """Every accepted batch as it was signed, for what the totals do not answer (drift over time)."""
+
+RUNNING = sa.Table(
+    "gateway_running",
+    METADATA,
+    sa.Column("device_id", sa.String(128), primary_key=True),
+    sa.Column("change", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("since", sa.Double, nullable=False),
+    sa.Column("clock", sa.String(10), nullable=False),
+    sa.Column("received_at", sa.Double, nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(200)),
+    sa.Column("release", sa.String(200)),
+    sa.Column("removed", sa.Boolean, nullable=False),
+    sa.Index("gateway_running_by_time", "device_id", "since", "change"),
+    sa.Index("gateway_running_of_version", "pipeline", "version", "device_id", "change"),
+)
+"""What each device ran from ``since`` on: a row per change, counted by ``change`` from 0 without gaps, never changed.
+
+``removed`` says that the device left the fleet and nothing is known of it until its next row.
+"""

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from slipway.pipeline.spec import Name
 
 MAX_BODY_BYTES = 256 * 1024
+MAX_QUESTION_BYTES = 4 * 1024 * 1024
+MAX_VERSIONS = 10_000
+NO_VERSION = "none"
 _MOST = 10**9
 _REASON_CHARACTERS = 500
 
@@ -26,6 +29,7 @@ def _shortened(text: str) -> str:
 
 Id = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$")]
 Word = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_storable)]
+_Asked = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]+$")]
 Label = Annotated[str, Field(max_length=100), AfterValidator(_storable)]
 Reason = Annotated[str, AfterValidator(_storable), AfterValidator(_shortened)]
 Count = Annotated[int, Field(ge=0, le=_MOST)]
@@ -63,6 +67,16 @@ class UpdateEvent(Wire):
     reason: Reason | None = None
     golden_agreement: Share | None = None
     release: Word | None = None
+
+    @property
+    def moved(self) -> bool:
+        """Whether the device now runs ``runs``; else it runs what it ran before."""
+        return self.outcome in ("installed", "rolled_back")
+
+    @property
+    def runs(self) -> str | None:
+        """The version it moved to, ``None`` for nothing."""
+        return None if self.version == NO_VERSION else self.version
 
 
 class Latency(Wire):
@@ -110,3 +124,11 @@ class Batch(Wire):
     sequence: Annotated[int, Field(ge=0, lt=2**53)]
     sent_at: Annotated[float, Field(ge=0)]
     events: Annotated[tuple[Event, ...], Field(max_length=1000)]
+
+
+class VersionsAsked(Wire):
+    """Which devices ran one of the versions? ``after`` is the ``next`` of the answer before."""
+
+    pipeline: Name
+    versions: Annotated[tuple[_Asked, ...], Field(min_length=1, max_length=MAX_VERSIONS)]
+    after: tuple[Id, Count] | None = None
