@@ -38,7 +38,7 @@ def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:
     """Make the version everybody's, after the phases that tasks ``observed`` watched."""
     run = run_of(get_current_context())
     where = (connections.mlflow(), connections.ledger(), phases(observed))
-    return stage.complete(rollout(name, version), *where, run=run, root=settings().root)
+    return stage.complete(rollout(name, version), *where, run=run, root=settings().root, approval=approval())
 
 
 def roll_back(name: str, observed: list[str]) -> None:
@@ -46,6 +46,15 @@ def roll_back(name: str, observed: list[str]) -> None:
     pipeline, run = find_pipeline(settings().pipelines, name), run_of(get_current_context())
     undone = stage.rollout_of_run(connections.channel(), pipeline, run.run_id)
     stage.roll_back(undone, connections.ledger(), phases(observed), run=run, root=settings().root)
+
+
+def approval() -> dict[str, Any] | None:
+    """Who said yes, and when; ``None`` when nobody was asked."""
+    answer = get_current_context()["ti"].xcom_pull(task_ids="approve")
+    if not answer:
+        return None
+    who = answer.get("responded_by_user") or {}
+    return {"by": who.get("name") or who.get("id"), "at": str(answer.get("responded_at") or "")}
 
 
 def phases(observed: list[str]) -> list[dict[str, Any]]:

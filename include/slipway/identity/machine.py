@@ -3,20 +3,37 @@
 from __future__ import annotations
 
 import platform
+import re
 from functools import lru_cache
 from pathlib import Path
 
+_PROC = Path("/proc")
+
 
 @lru_cache
-def this_machine() -> dict[str, str]:
-    """``cpu`` by its model name, ``hardware`` by its class."""
-    return {"cpu": _cpu(), "hardware": f"{platform.machine()}-cpu"}
+def this_machine(proc: Path = _PROC) -> dict[str, str]:
+    """``hardware`` by its class, ``cpu`` by its model name, and where there is an NVIDIA GPU, ``gpu`` and ``driver``.
+
+    Read from Linux's ``/proc`` (NVIDIA's driver README, chapter "proc file system"): no library asks the GPU, and a
+    container sees what its machine has.
+    """
+    found = {
+        "hardware": f"{platform.machine()}-cpu",
+        "cpu": _first(proc / "cpuinfo", r"model name\s*: (.+)") or platform.processor() or platform.machine(),
+    }
+    cards = sorted((proc / "driver/nvidia/gpus").glob("*/information"))
+    names = [name for card in cards if (name := _first(card, r"Model:\s*(.+)"))]
+    driver = _first(proc / "driver/nvidia/version", r"NVRM version:.*?\s(\d+(?:\.\d+)+)\s")
+    if names:
+        found["gpu"] = ", ".join(f"{names.count(name)} x {name}" for name in dict.fromkeys(names))
+    if driver:
+        found["driver"] = driver
+    return found
 
 
-def _cpu() -> str:
+def _first(path: Path, pattern: str) -> str | None:
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").splitlines()
+        match = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"))
     except OSError:
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, platform.processor() or platform.machine())
+        return None
+    return match.group(1).strip() if match else None

@@ -15,8 +15,6 @@ from pathlib import Path
 import pyarrow as pa
 
 from slipway.errors import LakeNotFoundError, UnreadableDataError
-from slipway.feed.fetch import fetch
-from slipway.feed.parquet import to_parquet
 from slipway.identity.code import combined
 from slipway.identity.digest import sha256_bytes
 from slipway.lake.client import Lake
@@ -28,6 +26,7 @@ from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.quality.parquet import concatenate, read_parquet
 from slipway.quality.report import Verdict, outcome_in, unreadable
+from slipway.stages.arrival import Arrival, arrival
 from slipway.stages.gate import Gate, Reported, report_folder, unread
 from slipway.stages.landing import (
     STAGE,
@@ -35,14 +34,12 @@ from slipway.stages.landing import (
     commit_of,
     features_prefix,
     ingredients_of,
-    missing,
     published_beside,
     raw_ingredients_of,
     raw_path,
     require_landed_code,
     sources_of,
 )
-from slipway.stages.reuse import decide
 from slipway.stages.run import Run
 
 
@@ -68,46 +65,38 @@ def land(
         EmptyPartitionError: the feed has no rows of a table that needs some.
         ContractError: a raw table breaks its contract; the run branch is kept and holds the report.
     """
-    day, started = partition.isoformat(), dt.datetime.now(dt.UTC)
-    tables = fetch(pipeline.feed, partition, copies)
-    objects = {raw_path(name, day): to_parquet(table) for name, table in tables.items()}
-    inputs = {path: sha256_bytes(data) for path, data in objects.items()}
-    ingredients = ingredients_of(pipeline, day, inputs, root)
-    fingerprint = ingredients.fingerprint()
-    reuse = decide(
-        ledger,
-        ingredients,
-        day,
-        lambda statement: missing(lake, pipeline, statement),
-        force=force,
-        recheck=pipeline.recheck,
-        run_id=run_id,
-    )
+    started = dt.datetime.now(dt.UTC)
+    came = arrival(lake, ledger, pipeline, partition, root=root, copies=copies, force=force, run_id=run_id)
     lake.ensure_repository(pipeline.repository)
-    landing = Landing(
-        partition=day,
-        fingerprint=fingerprint,
-        branch=ingest_branch(pipeline.name, day, fingerprint),
-        inputs=inputs,
-        rows={name: table.num_rows for name, table in tables.items()},
-        code=combined(ingredients.code),
-        sources=sources_of(pipeline, ingredients),
-        raw=None,
-        commit=None,
-        hardware=ingredients.hardware,
-        started=started.isoformat(),
-        reuse=reuse.brief(),
-    )
+    landing = _landing(pipeline, partition.isoformat(), came, started)
     gate = _gate(lake, pipeline, landing, reported)
-    if reuse.statement is not None:
-        commit = commit_of(reuse.statement)
-        _announce(gate, tables, commit)
+    if came.reuse.statement is not None:
+        commit = commit_of(came.reuse.statement)
+        _announce(gate, came.tables, commit)
         return replace(landing, commit=commit)
     try:
-        return _put(gate, landing, objects=objects, tables=tables)
+        return _put(gate, landing, objects=came.objects, tables=came.tables)
     except LakeNotFoundError:
         # Another run of this partition published, or began the branch afresh, between two of the steps.
-        return _put(gate, landing, objects=objects, tables=tables)
+        return _put(gate, landing, objects=came.objects, tables=came.tables)
+
+
+def _landing(pipeline: Pipeline, partition: str, came: Arrival, started: dt.datetime) -> Landing:
+    fingerprint = came.reuse.fingerprint
+    return Landing(
+        partition=partition,
+        fingerprint=fingerprint,
+        branch=ingest_branch(pipeline.name, partition, fingerprint),
+        inputs=came.inputs,
+        rows={name: table.num_rows for name, table in came.tables.items()},
+        code=combined(came.ingredients.code),
+        sources=sources_of(pipeline, came.ingredients),
+        raw=None,
+        commit=None,
+        hardware=came.ingredients.hardware,
+        started=started.isoformat(),
+        reuse=came.reuse.brief(),
+    )
 
 
 def _put(gate: Gate, landing: Landing, *, objects: Mapping[str, bytes], tables: Mapping[str, pa.Table]) -> Landing:

@@ -109,9 +109,8 @@ def _statement(plan: TrainingPlan, work: str, result: PodResult, commit: str, ex
 
 
 def _machine(result: PodResult) -> dict[str, str]:
-    """What the pod says it ran on: its hardware class, and the facts its environment names."""
-    facts = {name: str(value) for name, value in result.environment.items() if name in ("cpu", "gpu", "driver", "cuda")}
-    return {"hardware": result.hardware, **facts}
+    """What the pod says it ran on: its machine, and the device of it that did the work."""
+    return {**result.environment.get("machine", {}), "hardware": result.hardware}
 
 
 def _missing(lake: Lake, statement: Statement) -> str | None:

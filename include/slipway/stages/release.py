@@ -137,10 +137,12 @@ def complete(
     *,
     run: Run,
     root: Path,
+    approval: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make the version everybody's, its alias ``champion``, and record the release.
 
-    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed. May be repeated, also after a kill
+    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed; ``approval`` is who said yes, if
+    somebody was asked. May be repeated, also after a kill
     between these three effects: each is done only where it is still to be done.
 
     Raises:
@@ -149,7 +151,7 @@ def complete(
     """
     state = rollout.complete()
     mlflow_registry.set_alias(registry, rollout.pipeline.name, CHAMPION, rollout.version)
-    details = {"outcome": "completed", "reason": "", "phases": list(phases)}
+    details = {"outcome": "completed", "reason": "", "phases": list(phases), "approval": approval}
     return _record(rollout, ledger, state, details, run=run, root=root)
 
 

@@ -15,6 +15,7 @@ from safetensors.torch import save
 
 from slipway.errors import DataError
 from slipway.identity.canonical import canonical_json
+from slipway.identity.machine import this_machine
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.spec import Pipeline
 from slipway.pods.result import ObjectStore, Output, PodResult, Reading, upload, write_result
@@ -134,7 +135,11 @@ def _result(request: Request, hardware: str, evaluation: Mapping[str, Any], outp
         status="built",
         outputs=outputs,
         report={name: evaluation[name] for name in kept},
-        environment={"python": platform.python_version(), "packages": {name: version(name) for name in PACKAGES}},
+        environment={
+            "python": platform.python_version(),
+            "packages": {name: version(name) for name in PACKAGES},
+            "machine": this_machine(),
+        },
         hardware=hardware,
     )
 
