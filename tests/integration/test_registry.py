@@ -21,10 +21,10 @@ from onnx import TensorProto, helper, numpy_helper
 from slipway.compile.onnx_model import canonical_bytes
 from slipway.connections import LedgerConnection, MlflowConnection
 from slipway.errors import RegistryError, UnavailableError
+from slipway.ledger.lock import advisory_lock
 from slipway.registry import mlflow_registry as registry
 from slipway.registry.aliases import CHAMPION
 from slipway.registry.client import connect
-from slipway.registry.lock import advisory_lock
 from slipway.registry.registration import FINGERPRINT_TAG, INDEX, Registration
 from slipway.settings import settings
 from tests.simulators.registry import RegistrySimulator

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING
 from slipway.connections import LedgerConnection, MlflowConnection
 from slipway.errors import RegistryError
 from slipway.identity.digest import sha256_bytes
+from slipway.ledger.lock import exclusive
 from slipway.registry.aliases import CHALLENGER, CHAMPION
 from slipway.registry.client import code_of, connect, translated
-from slipway.registry.lock import exclusive
 from slipway.registry.model_folder import model_folder
 from slipway.registry.registration import (
     FINGERPRINT_TAG,

@@ -6,7 +6,7 @@ import pytest
 
 from slipway.connections import LedgerConnection
 from slipway.errors import UnavailableError
-from slipway.registry.lock import exclusive, file_lock
+from slipway.ledger.lock import exclusive, file_lock
 
 
 def test_one_holder_at_a_time(tmp_path):
@@ -33,7 +33,7 @@ def test_one_holder_at_a_time(tmp_path):
 
 def test_a_lock_held_too_long_is_reported_as_unavailable(tmp_path):
     busy = file_lock("key", tmp_path, wait_seconds=0.0)
-    with file_lock("key", tmp_path), pytest.raises(UnavailableError, match="another process holds it"), busy:
+    with file_lock("key", tmp_path), pytest.raises(UnavailableError, match="others hold it"), busy:
         pass
 
 
@@ -56,6 +56,6 @@ def test_a_ledger_without_advisory_locks_means_a_file(tmp_path):
 
 def test_a_postgresql_that_does_not_answer_is_reported_as_unavailable(tmp_path):
     ledger = LedgerConnection("postgresql+psycopg2://slipway:secret@127.0.0.1:9/ledger")
-    with pytest.raises(UnavailableError, match="lock 'key'") as caught, exclusive("key", ledger, tmp_path):
+    with pytest.raises(UnavailableError, match="ledger's database") as caught, exclusive("key", ledger, tmp_path):
         pass
     assert "secret" not in str(caught.value)
