@@ -207,6 +207,7 @@ class Intents:
 
     def __init__(self, effects: Effects, origin: Origin) -> None:
         self.origin = origin
+        self.ledger = effects.connection
         self.outcomes: dict[Effect, str] = {}
         """Effects known to be done, and what came out."""
         self._effects = effects

@@ -8,6 +8,7 @@ covers the processes of one machine.
 from __future__ import annotations
 
 import fcntl
+import re
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -18,6 +19,7 @@ from slipway.errors import UnavailableError
 
 WAIT_SECONDS = 120.0
 _POLL_SECONDS = 0.05
+_NOT_IN_A_FILE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 def exclusive(
@@ -57,7 +59,7 @@ def advisory_lock(key: str, ledger: LedgerConnection, wait_seconds: float = WAIT
 def file_lock(key: str, folder: Path, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold a lock on a file of ``folder``; see ``exclusive``."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{key.replace('/', '--')}.lock"
+    path = folder / f"{_NOT_IN_A_FILE.sub('-', key)}.lock"
     deadline = time.monotonic() + wait_seconds
     with path.open("w") as stream:
         while True:
