@@ -16,7 +16,7 @@ from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
 from slipway.ledger.effects import Effect, Effects, Origin
 from slipway.ledger.lock import advisory_lock
-from slipway.stages.recorded import recorded
+from slipway.stages.recorded import recorded_lake
 from tests.contract.lake.server import running_server
 from tests.integration.ledger import postgresql_ledger
 
@@ -47,7 +47,7 @@ def test_fifty_runs_merge_into_one_branch_at_once(ledger, tmp_path):
 
         def backfill(number: int) -> str:
             with effects.intents(origin(number)) as intents:
-                watched = recorded(lake, intents, tmp_path)
+                watched = recorded_lake(lake, intents, tmp_path)
                 together.wait()
                 return watched.merge(REPO, f"run-{number}", "main", f"day {number}", {})
 

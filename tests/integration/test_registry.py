@@ -143,7 +143,7 @@ def test_a_registered_model_is_found_tagged_and_the_challenger(either):
     assert api.challenger(place, "found") == "1"
     assert api.champion(place, "found") is None
     api.set_alias(place, "found", CHAMPION, "1")
-    assert api.champion(place, "found") == "1"
+    assert api.champion(place, "found") == api.aliased(place, "found", CHAMPION) == "1"
 
 
 def test_registering_again_returns_the_same_version_and_a_new_fingerprint_the_next(either):

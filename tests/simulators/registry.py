@@ -52,12 +52,14 @@ class RegistrySimulator:
             return self._find(name, fingerprint)
 
     def champion(self, connection: MlflowConnection, name: str) -> str | None:
-        with self._reached():
-            return self._aliases.get((name, CHAMPION))
+        return self.aliased(connection, name, CHAMPION)
 
     def challenger(self, connection: MlflowConnection, name: str) -> str | None:
+        return self.aliased(connection, name, CHALLENGER)
+
+    def aliased(self, connection: MlflowConnection, name: str, alias: str) -> str | None:
         with self._reached():
-            return self._aliases.get((name, CHALLENGER))
+            return self._aliases.get((name, alias))
 
     def set_alias(self, connection: MlflowConnection, name: str, alias: str, version: str) -> None:
         with self._reached():

@@ -68,15 +68,18 @@ def find(connection: MlflowConnection, name: str, fingerprint: str) -> str | Non
 
 def champion(connection: MlflowConnection, name: str) -> str | None:
     """The version that completed its release last, if there is one."""
-    with translated(connection):
-        version = _by_alias(connect(connection), name, CHAMPION)
-        return None if version is None else str(version.version)
+    return aliased(connection, name, CHAMPION)
 
 
 def challenger(connection: MlflowConnection, name: str) -> str | None:
     """The version that was registered last, if there is one."""
+    return aliased(connection, name, CHALLENGER)
+
+
+def aliased(connection: MlflowConnection, name: str, alias: str) -> str | None:
+    """The version an alias points at, if it points at one."""
     with translated(connection):
-        version = _by_alias(connect(connection), name, CHALLENGER)
+        version = _by_alias(connect(connection), name, alias)
         return None if version is None else str(version.version)
 
 

@@ -12,7 +12,7 @@ from slipway.lake.publish import publish
 from slipway.lake.uri import LakeUri
 from slipway.ledger.effects import Effects, Origin
 from slipway.quality.report import Verdict
-from slipway.stages.recorded import recorded
+from slipway.stages.recorded import recorded_lake
 from tests.simulators.channel import Killed
 from tests.simulators.lake import LakeSimulator
 
@@ -48,7 +48,7 @@ def write_and_publish(lake, branch="run-1", path="features/a") -> str:
 
 def test_every_change_has_a_record_with_what_came_out(effects, lake, tmp_path):
     with effects.intents(ORIGIN) as intents:
-        commit = write_and_publish(recorded(lake, intents, tmp_path))
+        commit = write_and_publish(recorded_lake(lake, intents, tmp_path))
     head = lake.commit_info(REPO, commit).parents[1]
     records = {(record.effect.kind, record.effect.key): record for record in effects.records()}
     assert {name: record.outcome for name, record in records.items()} == {
@@ -64,11 +64,11 @@ def test_every_change_has_a_record_with_what_came_out(effects, lake, tmp_path):
 
 def test_a_retry_opens_the_records_of_the_killed_try_and_no_others(effects, lake, tmp_path):
     with pytest.raises(Killed), effects.intents(ORIGIN) as intents:
-        write_and_publish(recorded(lake, intents, tmp_path))
+        write_and_publish(recorded_lake(lake, intents, tmp_path))
         raise Killed
     first = {record.effect for record in effects.records(state="open")}
     with effects.intents(ORIGIN) as intents:
-        write_and_publish(recorded(lake, intents, tmp_path))
+        write_and_publish(recorded_lake(lake, intents, tmp_path))
     assert {record.effect for record in effects.records()} == first
     assert {(record.state, record.attempts) for record in effects.records()} == {("done", 2)}
 
@@ -77,7 +77,7 @@ def test_reading_needs_no_ledger_and_changing_does(lake, tmp_path):
     away = Effects(LedgerConnection("postgresql+psycopg2://u:p@127.0.0.1:1/ledger"))
     before = lake.branches(REPO), lake.resolve(REPO, "main")
     with pytest.raises(UnavailableError), away.intents(ORIGIN) as intents:
-        watched = recorded(lake, intents, tmp_path)
+        watched = recorded_lake(lake, intents, tmp_path)
         assert watched.branches(REPO) == ["main"]
         for change in (
             lambda: watched.create_branch(REPO, "run-1", "main"),
@@ -99,7 +99,7 @@ def test_a_refused_merge_frees_its_lock(effects, lake, tmp_path):
         lake.put(LakeUri(REPO, branch, "same"), branch.encode())
         lake.commit(REPO, branch, branch, {})
     with effects.intents(ORIGIN) as intents:
-        watched = recorded(lake, intents, tmp_path)
+        watched = recorded_lake(lake, intents, tmp_path)
         watched.merge(REPO, "one", "main", "one", {})
         for _ in range(2):
             with pytest.raises(LakeConflictError):
@@ -131,7 +131,7 @@ class Jealous(LakeSimulator):
 def run(lake, effects, number, locks, into="main"):
     origin = Origin("flight_delay", "ingest", "flight_delay.ingest", f"run-{number}", "publish")
     with effects.intents(origin) as intents:
-        watched = recorded(lake, intents, locks)
+        watched = recorded_lake(lake, intents, locks)
         return watched.merge(REPO, f"run-{number}", into, f"{number}", {})
 
 
