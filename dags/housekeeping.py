@@ -9,6 +9,9 @@ devices refuse older metadata, so that nobody can hold an update back from them 
 tag needs stays, and so does every branch of a line that has a run under way. Switch *Dry run* on in the form to see
 what would go.
 
+**reconcile_effects** closes what dead runs left open in the ledger of effects (`slipway effects`): it looks whether
+each branch, commit, merge, version, alias or publication is there, and writes down what it found.
+
 **collect_unreferenced** then frees what no branch, tag or upload under way refers to, in the embedded lake; lakeFS
 collects with a job of its own.
 """
@@ -23,12 +26,13 @@ from slipway.pipeline.load import find_pipeline, readable_pipelines
 from slipway.release.channel import Channel
 from slipway.settings import settings
 from slipway.stages import housekeeping
+from slipway.stages.reconcile import Places, reconcile
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
-from slipway_airflow.lines import lines_under_way
+from slipway_airflow.lines import lines_under_way, run_under_way
 
 PARAMS = {
-    "dry_run": Param(False, type="boolean", title="Dry run", description="Only say which branches would be deleted."),
+    "dry_run": Param(False, type="boolean", title="Dry run", description="Only say what would be done."),
 }
 
 
@@ -55,6 +59,21 @@ def sweep_branches(name: str) -> list[str]:
         dry_run=bool(context["params"]["dry_run"]),
     )
     return [fate.branch for fate in fates if fate.goes]
+
+
+@task
+@fail_fast
+def reconcile_effects() -> int:
+    """Close the effects of runs that are over by what is found of them; returns how many."""
+    context = get_current_context()
+    closed = reconcile(
+        connections.effects(),
+        Places(connections.lake(), connections.mlflow(), Channel(connections.channel())),
+        now=dt.datetime.now(dt.UTC),
+        running=lambda dag_id, run_id: run_under_way(context, dag_id, run_id),
+        dry_run=bool(context["params"]["dry_run"]),
+    )
+    return len(closed)
 
 
 @task(trigger_rule="all_done")
@@ -85,6 +104,7 @@ with DAG(
     tags=["slipway", "housekeeping"],
 ):
     refresh_channel()
+    reconcile_effects()
     _sweeps = [
         sweep_branches.override(task_id=f"sweep_branches_{_name}")(_name)
         for _name in readable_pipelines(settings().pipelines)

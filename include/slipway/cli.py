@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from slipway.commands import verify
+from slipway.commands.effects import effects
 from slipway.commands.exits import FAILED, WRONG, fail
 from slipway.commands.keys import keys
 from slipway.errors import ConfigurationError, ReleaseError, SlipwayError
@@ -24,6 +25,7 @@ lake = typer.Typer(no_args_is_help=True, help="The embedded lake's data: check i
 app.add_typer(lake, name="lake")
 app.command()(verify.verify)
 app.add_typer(keys, name="keys")
+app.command()(effects)
 
 
 @app.command()

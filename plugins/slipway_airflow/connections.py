@@ -21,6 +21,7 @@ from slipway.connections import (
     spark_connection,
 )
 from slipway.lake.client import Lake
+from slipway.ledger.effects import Effects
 from slipway.ledger.store import Ledger
 from slipway.settings import settings
 
@@ -54,6 +55,12 @@ def lake() -> Lake:
 def ledger() -> Ledger:
     """The ledger of connection ``slipway_ledger``."""
     return Ledger(ledger_connection(_fields("slipway_ledger"), root=settings().root, var=settings().var))
+
+
+@functools.cache
+def effects() -> Effects:
+    """The effects of the same ledger."""
+    return Effects(ledger_connection(_fields("slipway_ledger")))
 
 
 def spark() -> SparkConnection:
