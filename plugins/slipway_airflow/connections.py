@@ -21,9 +21,11 @@ from slipway.connections import (
     spark_connection,
 )
 from slipway.lake.client import Lake
-from slipway.ledger.effects import Effects
+from slipway.ledger.effects import Effects, Intents
 from slipway.ledger.store import Ledger
 from slipway.settings import settings
+from slipway.stages.recorded import recorded_lake
+from slipway_airflow.effects import intents as step_intents
 
 
 def _fields(conn_id: str) -> Fields:
@@ -45,9 +47,13 @@ def lake_server() -> LakeConnection:
     return lake_connection(_fields("lakefs_default"))
 
 
-@functools.cache
 def lake() -> Lake:
-    """The lake on it, opened once per process."""
+    """The lake on it, for the task at work: what it changes there is in the ledger first."""
+    return recorded_lake(_lake(), intents(), settings().var / "locks")
+
+
+@functools.cache
+def _lake() -> Lake:
     return Lake(lake_server())
 
 
@@ -61,6 +67,11 @@ def ledger() -> Ledger:
 def effects() -> Effects:
     """The effects of the same ledger."""
     return Effects(ledger_connection(_fields("slipway_ledger")))
+
+
+def intents() -> Intents:
+    """What the task at work sets out to do."""
+    return step_intents(effects())
 
 
 def spark() -> SparkConnection:

@@ -77,6 +77,10 @@ class _RecordedLake:
         self._intents.open(_upload(uri.repository, uri.ref))
         self._lake.put(uri, data, content_type)
 
+    def copy(self, source: LakeUri, destination: LakeUri) -> None:
+        self._intents.open(_upload(destination.repository, destination.ref))
+        cast(Any, self._lake).copy(source, destination)
+
     def delete(self, uri: LakeUri) -> None:
         self.delete_many(uri.repository, uri.ref, [uri.path])
 

@@ -8,11 +8,12 @@ import pytest
 
 from slipway.connections import LedgerConnection
 from slipway.errors import LakeConflictError, UnavailableError
+from slipway.lake.client import Lake
 from slipway.lake.publish import publish
 from slipway.lake.uri import LakeUri
 from slipway.ledger.effects import Effects, Origin
 from slipway.quality.report import Verdict
-from slipway.stages.recorded import recorded_lake
+from slipway.stages.recorded import _RecordedLake, recorded_lake
 from tests.simulators.channel import Killed
 from tests.simulators.lake import LakeSimulator
 
@@ -163,3 +164,16 @@ def test_merges_into_different_branches_do_not_wait_for_each_other(effects, tmp_
             threads.map(lambda given: run(lake, effects, given[0], tmp_path, given[1]), [(0, "main"), (1, "other")])
         )
     assert len(set(merged)) == 2
+
+
+READING = {
+    "branches", "changed", "changed_since", "commit_info", "exists", "get", "get_range", "last_write", "list", "log",
+    "resolve", "tags", "uncommitted",
+}  # fmt: skip
+SHARED = {"ensure_repository", "from_environment"}
+
+
+def test_no_change_of_a_lake_goes_unrecorded():
+    """A new method of the lake must be added here or to what is recorded."""
+    methods = {name for name in vars(Lake) if not name.startswith("_")}
+    assert methods - READING - SHARED <= set(vars(_RecordedLake))
