@@ -72,6 +72,7 @@ def features(name: str) -> dict[str, Any]:
         root=settings().root,
         connection=connections.spark(),
         credentials=connections.lake_server(),
+        intents=connections.intents(),
     )
     return asdict(landing)
 

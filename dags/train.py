@@ -89,14 +89,14 @@ def accept(planned: dict[str, Any]) -> bool:
 @fail_fast
 def register(name: str, planned: dict[str, Any]) -> str:
     """Make one version of everything this run built."""
+    places = connections.lake(), connections.ledger(), connections.mlflow()
     return register_version(
-        connections.lake(),
-        connections.ledger(),
-        connections.mlflow(),
+        *places,
         find_pipeline(settings().pipelines, name),
         plan=TrainingPlan.of(planned),
         run=run_of(get_current_context()),
         root=settings().root,
+        intents=connections.intents(),
     )
 
 

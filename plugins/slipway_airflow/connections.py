@@ -11,6 +11,7 @@ from slipway.connections import (
     ComputeConnection,
     Fields,
     LakeConnection,
+    LedgerConnection,
     MlflowConnection,
     SparkConnection,
     channel_connection,
@@ -60,13 +61,17 @@ def _lake() -> Lake:
 @functools.cache
 def ledger() -> Ledger:
     """The ledger of connection ``slipway_ledger``."""
-    return Ledger(ledger_connection(_fields("slipway_ledger"), root=settings().root, var=settings().var))
+    return Ledger(_ledger())
 
 
 @functools.cache
 def effects() -> Effects:
     """The effects of the same ledger."""
-    return Effects(ledger_connection(_fields("slipway_ledger")))
+    return Effects(_ledger())
+
+
+def _ledger() -> LedgerConnection:
+    return ledger_connection(_fields("slipway_ledger"), root=settings().root, var=settings().var)
 
 
 def intents() -> Intents:

@@ -39,7 +39,9 @@ def intents(effects: Effects) -> Intents:
     """What the task at work sets out to do; inside ``step``."""
     found = _STEP.get()
     if found.intents is None:
-        found.intents = found.stack.enter_context(effects.intents(origin_of(get_current_context())))
+        context: Any = get_current_context()
+        first = context["ti"].try_number == 1
+        found.intents = found.stack.enter_context(effects.intents(origin_of(context), first=first))
     return found.intents
 
 

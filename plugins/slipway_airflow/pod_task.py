@@ -16,8 +16,9 @@ from slipway.pods.docker import DockerPod, container_name, engine
 from slipway.pods.kubernetes import ended_badly, not_run
 from slipway.pods.manifest import PodManifest, load_manifest
 from slipway.pods.process import ProcessPod
-from slipway.pods.result import PodResult
+from slipway.pods.result import RESULT, PodResult
 from slipway.settings import settings
+from slipway.stages import intended
 from slipway.stages.pod_work import conclude_work, reuse_work
 from slipway.stages.train import TrainingPlan, require_planned_code
 from slipway.stages.works import Work
@@ -101,7 +102,8 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
         note(context, reuse.brief())
         if not reuse.hit:
             require_planned_code(plan, self.work, pipeline, settings().root)
-            self._run(plan, connections.compute(self.compute_conn_id), context)
+            with connections.intents().intended(intended.pod(plan.output(self.work), RESULT)):
+                self._run(plan, connections.compute(self.compute_conn_id), context)
         result = conclude_work(
             connections.lake(), connections.ledger(), plan, self.work, run, root=settings().root, started=started
         )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from airflow.sdk import get_current_context
 
 from slipway.pipeline.load import find_pipeline
+from slipway.registry.aliases import CHAMPION
 from slipway.release.rollout import Rollout
 from slipway.settings import settings
+from slipway.stages import intended
 from slipway.stages import release as stage
+from slipway.stages.recorded import recorded_channel
 from slipway_airflow import connections
 from slipway_airflow.provenance import run_of
 
@@ -17,7 +21,12 @@ from slipway_airflow.provenance import run_of
 def rollout(name: str, version: str) -> Rollout:
     """The release this run carries out."""
     pipeline = find_pipeline(settings().pipelines, name)
-    return stage.rollout_of(connections.channel(), pipeline, version, get_current_context()["run_id"])
+    return recorded(stage.rollout_of(connections.channel(), pipeline, version, get_current_context()["run_id"]))
+
+
+def recorded(made: Rollout) -> Rollout:
+    """The same release, whose publications are in the ledger before they are made."""
+    return replace(made, channel=recorded_channel(made.channel, connections.intents()))
 
 
 def prepare(name: str) -> str:
@@ -38,14 +47,15 @@ def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:
     """Make the version everybody's, after the phases that tasks ``observed`` watched."""
     run = run_of(get_current_context())
     where = (connections.mlflow(), connections.ledger(), phases(observed))
-    return stage.complete(rollout(name, version), *where, run=run, root=settings().root, approval=approval())
+    with connections.intents().intended(intended.set_alias(name, CHAMPION, version)):
+        return stage.complete(rollout(name, version), *where, run=run, root=settings().root, approval=approval())
 
 
 def roll_back(name: str, observed: list[str]) -> None:
     """Return every device to the version before this run's."""
     pipeline, run = find_pipeline(settings().pipelines, name), run_of(get_current_context())
     undone = stage.rollout_of_run(connections.channel(), pipeline, run.run_id)
-    stage.roll_back(undone, connections.ledger(), phases(observed), run=run, root=settings().root)
+    stage.roll_back(undone and recorded(undone), connections.ledger(), phases(observed), run=run, root=settings().root)
 
 
 def approval() -> dict[str, Any] | None:

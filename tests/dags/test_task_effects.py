@@ -11,6 +11,7 @@ from slipway.ledger.effects import Effects, Origin
 from slipway_airflow import connections
 from slipway_airflow import effects as task_effects
 from slipway_airflow.failures import fail_fast
+from tests.simulators.channel import Killed
 from tests.simulators.lake import LakeSimulator
 
 
@@ -31,12 +32,14 @@ def effects(tmp_path, monkeypatch) -> Effects:
 
 @pytest.fixture(autouse=True)
 def task(monkeypatch) -> SimpleNamespace:
-    ti = SimpleNamespace(dag_id="flight_delay.ingest", run_id="manual__1", task_id="publish", map_index=-1)
+    ti = SimpleNamespace(
+        dag_id="flight_delay.ingest", run_id="manual__1", task_id="publish", map_index=-1, try_number=1
+    )
     monkeypatch.setattr(task_effects, "get_current_context", lambda: {"ti": ti})
     return ti
 
 
-def branch_then(error: Exception | None = None):
+def branch_then(error: BaseException | None = None):
     connections.lake().create_branch("flights", "run-1", "main")
     connections.lake().tag("flights", "a", "main")
     if error:
@@ -79,6 +82,24 @@ def test_without_the_ledger_a_task_may_be_tried_again_and_has_changed_nothing(la
     with pytest.raises(UnavailableError, match="slipway_ledger"):
         fail_fast(branch_then)()
     assert lake.branches("flights") == ["main"]
+
+
+def test_a_first_try_that_only_reads_needs_no_ledger(lake, monkeypatch, task):
+    away = Effects(LedgerConnection("postgresql+psycopg2://u:p@127.0.0.1:1/ledger"))
+    monkeypatch.setattr(connections, "effects", lambda: away)
+    assert fail_fast(lambda: connections.lake().branches("flights"))() == ["main"]
+    task.try_number = 2
+    with pytest.raises(UnavailableError):
+        fail_fast(lambda: connections.lake().branches("flights"))()
+
+
+def test_a_later_try_that_finds_all_done_closes_what_the_first_left(lake, effects, task):
+    with pytest.raises(Killed):
+        fail_fast(branch_then)(Killed())
+    assert {record.state for record in effects.records()} == {"open"}
+    task.try_number = 2
+    fail_fast(lambda: connections.lake().branches("flights"))()
+    assert {record.state for record in effects.records()} == {"done"}
 
 
 def test_a_task_that_asks_for_no_place_needs_no_ledger(monkeypatch):

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import pandas as pd
 import pandera.backends.pandas.register
 import pandera.strategies.pandas_strategies  # noqa: F401 - likewise
 import pyarrow as pa
 import pytest
-from slipway.ledger.statements import Ledger
 
 from slipway.connections import MlflowConnection
 from slipway.feed.parquet import to_parquet
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
 from slipway.ledger.effects import Origin
+from slipway.ledger.store import Ledger
 from slipway.settings import settings
 from slipway.stages.ingest import land, publish_features
-from slipway.stages.landing import Landing, features_prefix
+from slipway.stages.landing import Landing, commit_of, features_prefix
 from slipway.stages.run import Run
 from tests.contract.lake.server import running_server
 from tests.integration.ledger import postgresql_ledger
 from tests.integration.worker import Services, Worker, settled
+from tests.simulators.ledger import ledger_connection
 from tests.unit.stages.test_ingest import pipeline
 
 DAY = dt.date(2013, 1, 1)
@@ -33,8 +34,9 @@ ROOT = settings().root
 
 @pytest.fixture(scope="module")
 def services(tmp_path_factory):
+    keys = ledger_connection(tmp_path_factory.mktemp("keys")).keys
     with postgresql_ledger() as ledger, running_server(tmp_path_factory.mktemp("lake")) as lake:
-        yield Services(lake, ledger, MlflowConnection("http://127.0.0.1:1"))
+        yield Services(lake, replace(ledger, keys=keys), MlflowConnection("http://127.0.0.1:1"))
 
 
 @pytest.fixture
@@ -86,7 +88,7 @@ def require_one_of_everything(services: Services, line: Line, moment: str) -> No
     with settled(services.ledger) as effects:
         records = effects.records(pipeline=pipeline.name)
         (statement,) = Ledger(services.ledger).statements(pipeline.name, "features")
-    assert statement.details["commit"] == merges[0], moment
+    assert commit_of(statement) == merges[0], moment
     assert {record.state for record in records} == {"done"}, moment
     assert Counter(record.effect.kind for record in records) == {
         "create_branch": 1, "upload": 1, "commit": 2, "merge": 1, "delete_branch": 1,

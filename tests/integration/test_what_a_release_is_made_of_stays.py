@@ -17,7 +17,7 @@ from slipway.settings import settings
 from slipway.stages import housekeeping, register
 from slipway.stages.register import register_version
 from tests.contract.lake.server import running_server
-from tests.simulators.ledger import ledger_at
+from tests.simulators.ledger import ledger_at, step
 from tests.simulators.registry import RegistrySimulator
 from tests.unit.stages.trained import PIPELINE, RUN, compiled, planned, train
 
@@ -37,7 +37,9 @@ def test_a_versions_model_and_data_outlive_its_branch_its_registry_and_every_col
         for plan in (released, refused):
             train(lake, plan)
             compiled(lake, plan)
-        version = register_version(lake, ledger, MLFLOW, PIPELINE, plan=released, run=RUN, root=settings().root)
+        version = register_version(
+            lake, ledger, MLFLOW, PIPELINE, plan=released, run=RUN, root=settings().root, intents=step(ledger)
+        )
         tag = f"model-{PIPELINE.name}-v{version}"
         unregistered = lake.commit(REPOSITORY, refused.branch, "refused", {})
         files = {item.path: lake.get(LakeUri(REPOSITORY, tag, item.path)) for item in everything(lake, tag)}

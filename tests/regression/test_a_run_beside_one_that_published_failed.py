@@ -7,6 +7,7 @@ from slipway.errors import LakeNotFoundError, UnavailableError
 from slipway.stages import spark as stage
 from slipway.stages.landing import Landing
 from tests.simulators.lake import LakeSimulator
+from tests.simulators.ledger import step
 from tests.unit.stages.test_ingest import REPO, Shop
 
 CLOSED = SparkConnection(remote="sc://127.0.0.1:1/;token=secret")
@@ -19,9 +20,8 @@ def shop(tmp_path, monkeypatch) -> Shop:
 
 def features(shop: Shop, landing: Landing, connection: SparkConnection = CLOSED) -> None:
     credentials = LakeConnection("http://127.0.0.1:1", "key", "secret")
-    stage.make_features(
-        shop.lake, shop.ledger, shop.pipeline, landing, root=shop.root, connection=connection, credentials=credentials
-    )
+    places = {"root": shop.root, "connection": connection, "credentials": credentials}
+    stage.make_features(shop.lake, shop.ledger, shop.pipeline, landing, **places, intents=step(shop.ledger))
 
 
 def test_clearing_the_features_task_of_a_finished_run_asks_no_spark(shop):

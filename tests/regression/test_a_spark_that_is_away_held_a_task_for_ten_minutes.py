@@ -12,6 +12,7 @@ from slipway.connections import Fields, LakeConnection, spark_connection
 from slipway.errors import UnavailableError
 from slipway.settings import settings
 from slipway.stages.spark import make_features
+from tests.simulators.ledger import step
 from tests.unit.stages.test_ingest import Shop
 
 AWAY = spark_connection(Fields("spark_default", "spark_connect", host="localhost", port=1, password="spark-token"))
@@ -35,7 +36,7 @@ def test_it_is_named_within_seconds_without_its_token_and_may_be_tried_again(tmp
     shop = Shop(tmp_path, monkeypatch)
     landing = shop.land()
     credentials = LakeConnection("http://127.0.0.1:1", "key", "secret")
-    places = {"root": shop.root, "connection": AWAY, "credentials": credentials}
+    places = {"root": shop.root, "connection": AWAY, "credentials": credentials, "intents": step(shop.ledger)}
     start = time.monotonic()
     with pytest.raises(UnavailableError, match=r"answer at localhost:1 \(connection spark_default\)") as caught:
         make_features(shop.lake, shop.ledger, shop.pipeline, landing, **places)

@@ -9,6 +9,7 @@ from slipway.connections import LakeConnection, SparkConnection
 from slipway.errors import ConfigurationError
 from slipway.settings import settings
 from slipway.stages.spark import make_features
+from tests.simulators.ledger import step
 from tests.unit.stages.test_ingest import Shop
 
 SPARK = SparkConnection(remote="sc://127.0.0.1:1/;token=secret")
@@ -33,9 +34,8 @@ def edit(shop: Shop, job: str = "digit_features") -> None:
 
 def features(shop: Shop, landing) -> None:
     credentials = LakeConnection("http://127.0.0.1:1", "key", "secret")
-    make_features(
-        shop.lake, shop.ledger, shop.pipeline, landing, root=shop.root, connection=SPARK, credentials=credentials
-    )
+    places = {"root": shop.root, "connection": SPARK, "credentials": credentials}
+    make_features(shop.lake, shop.ledger, shop.pipeline, landing, **places, intents=step(shop.ledger))
 
 
 @pytest.mark.parametrize("job", ["digit_features", "job"])

@@ -10,6 +10,7 @@ from typing import Any
 from slipway.connections import LedgerConnection, SigningKeys
 from slipway.identity.digest import sha256_bytes
 from slipway.identity.fingerprint import Ingredients
+from slipway.ledger.effects import Effects, Intents, Origin
 from slipway.ledger.keys import ensure_keys
 from slipway.ledger.statement import Execution, Statement
 from slipway.ledger.store import Ledger
@@ -26,6 +27,11 @@ def ledger_connection(folder: Path) -> LedgerConnection:
 def ledger_at(folder: Path) -> Ledger:
     """The ledger there."""
     return Ledger(ledger_connection(folder))
+
+
+def step(ledger: Ledger) -> Intents:
+    """A step that records what it sets out to do in the same database, and never ends."""
+    return Intents(Effects(ledger.connection), Origin("shop", "ingest", "shop.ingest", "run-1", "step"), ended=True)
 
 
 def ingredients(stage: str = "features", pipeline: str = "shop", **changes: Any) -> Ingredients:

@@ -17,7 +17,7 @@ from slipway.settings import settings
 from slipway.stages.ingest import land
 from slipway.stages.landing import features_prefix
 from slipway.stages.spark import make_features
-from tests.simulators.ledger import ledger_at
+from tests.simulators.ledger import ledger_at, step
 
 
 def main(endpoint: str, access_key: str, secret_key: str, repository: str, folder: str) -> None:
@@ -27,7 +27,8 @@ def main(endpoint: str, access_key: str, secret_key: str, repository: str, folde
     lake, ledger = Lake(server), ledger_at(folder)
     landing = land(lake, ledger, pipeline, dt.date(2013, 1, 1), root=root)
     spark = spark_connection(Fields("spark_default", "spark", host="local[1]"))
-    make_features(lake, ledger, pipeline, landing, root=root, connection=spark, credentials=server)
+    places = {"root": root, "connection": spark, "credentials": server}
+    make_features(lake, ledger, pipeline, landing, **places, intents=step(ledger))
     made = lake.list(LakeUri(repository, landing.branch, features_prefix(landing.partition)))
     print("made", *[found.path for found in made])
 

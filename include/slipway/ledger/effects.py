@@ -117,13 +117,14 @@ class Effects:
         self._database = database(connection)
 
     @contextmanager
-    def intents(self, origin: Origin) -> Iterator[Intents]:
+    def intents(self, origin: Origin, *, first: bool = False) -> Iterator[Intents]:
         """The intents of one try of a step; what it opens is closed when the block ends well.
 
         So is what an earlier try of the same task left open, since a step that comes to its end has adopted all that.
-        When the block raises, what is not known to be done stays open, with the error.
+        On the ``first`` try there is no such thing, and a step that changes nothing does not ask the ledger. When the
+        block raises, what is not known to be done stays open, with the error.
         """
-        made = Intents(self, origin)
+        made = Intents(self, origin, ended=first)
         try:
             yield made
         except Exception as error:
@@ -186,6 +187,8 @@ class Effects:
 
     def _end(self, intents: Intents, error: str | None) -> None:
         """Close what is done; leave the rest open with ``error``, or close it too when there was none."""
+        if intents.ended:
+            return
         rows = [
             {"of_kind": effect.kind, "of_key": effect.key, "outcome": outcome}
             for effect, outcome in sorted(intents.outcomes.items(), key=lambda item: _name(item[0]))
@@ -205,8 +208,10 @@ class Effects:
 class Intents:
     """What one try of a step sets out to do; made by ``Effects.intents``."""
 
-    def __init__(self, effects: Effects, origin: Origin) -> None:
+    def __init__(self, effects: Effects, origin: Origin, *, ended: bool) -> None:
         self.origin = origin
+        self.ended = ended
+        """Whether the ledger has nothing open of this task."""
         self.ledger = effects.connection
         self.outcomes: dict[Effect, str] = {}
         """Effects known to be done, and what came out."""
@@ -220,6 +225,7 @@ class Intents:
             UnavailableError: the ledger does not answer; they must not be begun.
         """
         if unsaid := [effect for effect in dict.fromkeys(effects) if effect not in self._opened]:
+            self.ended = False
             self._effects._open(self.origin, unsaid)
             self._opened.update(unsaid)
 

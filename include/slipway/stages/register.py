@@ -16,12 +16,14 @@ from slipway.errors import CompileError
 from slipway.identity.environment import lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
+from slipway.ledger.effects import Intents
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.pods.result import PodResult
 from slipway.registry import mlflow_registry
 from slipway.registry.registration import Registration
+from slipway.stages import intended
 from slipway.stages.code import stage_code
 from slipway.stages.run import Run
 from slipway.stages.train import TrainingPlan, evaluation, results
@@ -52,6 +54,7 @@ def register_version(
     plan: TrainingPlan,
     run: Run,
     root: Path,
+    intents: Intents,
 ) -> str:
     """Make one version of the trained model and every built artifact; returns its number.
 
@@ -77,7 +80,10 @@ def register_version(
         tags=_tags(plan, made, commit, run),
         metrics={key: float(value) for key, value in measured["metrics"].items()},
     )
+    effect = intended.register(pipeline.name, plan.fingerprint)
+    intents.open(effect)
     version = mlflow_registry.register(registry, registration, ledger.connection)
+    intents.done(effect, version)
     lake.tag(pipeline.repository, f"model-{pipeline.name}-v{version}", commit)
     ledger.record(
         Statement(

@@ -110,11 +110,11 @@ def prepare(
     """
     proof = provenance(ledger, rollout.pipeline.name, rollout.version)
     files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version) | {PROVENANCE: proof}
-    signer = Channel(channel)
-    signer.initialise()
-    left = signer.state(rollout.pipeline.name)
+    Channel(channel).initialise()
+    published = rollout.channel.publication(rollout.pipeline.name)
+    left = published.state if published else None
     if supersede and left is not None and left.next is not None and left.release != rollout.release:
-        signer.rollback(rollout.pipeline.name, left.release, f"superseded by {rollout.release}")
+        rollout.channel.rollback(rollout.pipeline.name, left.release, f"superseded by {rollout.release}")
         _LOG.warning("%s was left unfinished and is rolled back", left.release)
     state = rollout.prepare(files)
     _LOG.info("%s: %d files signed, channel serial %d", rollout.release, len(files), state.serial)

@@ -18,8 +18,10 @@ from slipway.identity.code import code_digests, combined
 from slipway.lake.client import Lake
 from slipway.lake.spark_error import spark_refused
 from slipway.lake.uri import LakeUri
+from slipway.ledger.effects import Intents
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
+from slipway.stages import intended
 from slipway.stages.landing import Landing, features_prefix, published_beside, require_landed_code
 
 if TYPE_CHECKING:
@@ -130,6 +132,7 @@ def make_features(
     root: Path,
     connection: SparkConnection,
     credentials: LakeConnection,
+    intents: Intents,
 ) -> None:
     """Run the job of ``spark_jobs/`` for one landed partition; no Spark is asked when its features are published.
 
@@ -150,7 +153,8 @@ def make_features(
     place = {"source": str(raw), "output": str(output), "partition": landing.partition}
     options = {} if connection.remote else datasource_options(credentials)
     name = shared_session(dt.datetime.now(dt.UTC).date(), worker_code(root))
-    with session(connection, name) as spark:
+    effect = intended.job(pipeline.features.job, output)
+    with session(connection, name) as spark, intents.intended(effect):
         try:
             runner.run(spark, job.transform, job.INPUTS, **place, options=options)
         except LakeError:

@@ -16,6 +16,8 @@ os.environ["AIRFLOW_HOME"] = _HOME.name
 
 from airflow.providers.cncf.kubernetes import kubernetes_helper_functions
 
+from slipway.connections import LedgerConnection
+from slipway.ledger.effects import Effects
 from slipway.settings import settings
 from slipway_airflow import connections
 from tests.integration.pod_task.running import run_task
@@ -41,12 +43,14 @@ def connect(monkeypatch):
 
 
 @pytest.fixture
-def lake(monkeypatch):
+def lake(monkeypatch, tmp_path):
     """A lake in memory, where `connections.lake` hands out a client otherwise."""
     simulator = LakeSimulator()
     simulator.ensure_repository(OUTPUT.repository)
     simulator.create_branch(OUTPUT.repository, OUTPUT.ref, "main")
     monkeypatch.setattr(connections, "lake", lambda: simulator)
+    effects = Effects(LedgerConnection(f"sqlite:///{tmp_path}/effects.db"))
+    monkeypatch.setattr(connections, "effects", lambda: effects)
     return simulator
 
 

@@ -16,6 +16,7 @@ from slipway.stages.housekeeping import sweep_branches
 from slipway.stages.register import register_version
 from tests.simulators.channel import Killed
 from tests.simulators.death import Death
+from tests.simulators.ledger import step
 from tests.unit.stages.test_ingest import Shop
 from tests.unit.stages.trained import PIPELINE, RUN, compiled, planned, train
 
@@ -84,7 +85,9 @@ def test_a_registered_versions_data_and_files_outlive_every_sweep(lake, ledger, 
     plan = planned(lake)
     train(lake, plan)
     compiled(lake, plan)
-    version = register_version(lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root)
+    version = register_version(
+        lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root, intents=step(ledger)
+    )
     (fate,) = sweep(lake, days=10_000)
     assert not fate.goes and fate.reason == f"needed by tag model-flight_delay-v{version}"
     tags = registry.version_tags(MLFLOW, PIPELINE.name, version)
@@ -99,7 +102,9 @@ def test_a_version_whose_registration_was_killed_before_its_tag_keeps_its_branch
     compiled(lake, plan)
     dying = Death(0).watch(lake, "tag")
     with pytest.raises(Killed):
-        register_version(dying, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root)
+        register_version(
+            dying, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root, intents=step(ledger)
+        )
     assert lake.tags(PIPELINE.repository) == {}
     (fate,) = sweep(lake, days=10_000)
     assert not fate.goes and fate.reason == "needed by model version 1"
@@ -110,7 +115,7 @@ def test_a_training_that_was_not_accepted_goes_and_the_registered_one_stays(lake
     for plan in (kept, refused):
         train(lake, plan)
     compiled(lake, kept)
-    register_version(lake, ledger, MLFLOW, PIPELINE, plan=kept, run=RUN, root=settings().root)
+    register_version(lake, ledger, MLFLOW, PIPELINE, plan=kept, run=RUN, root=settings().root, intents=step(ledger))
     sweep(lake, days=10_000)
     assert lake.branches(PIPELINE.repository, "train-") == [kept.branch]
 

@@ -13,6 +13,7 @@ from slipway.settings import settings
 from slipway.stages import register
 from slipway.stages.register import champion_version, register_version
 from tests.simulators.death import Death, retried
+from tests.simulators.ledger import step
 from tests.unit.stages.trained import PIPELINE, RUN, compiled, planned, report, train
 
 MLFLOW = MlflowConnection("http://127.0.0.1:1")
@@ -29,7 +30,9 @@ def plan(lake):
 
 
 def registered(lake, ledger, plan) -> str:
-    return register_version(lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root)
+    return register_version(
+        lake, ledger, MLFLOW, PIPELINE, plan=plan, run=RUN, root=settings().root, intents=step(ledger)
+    )
 
 
 def test_a_version_holds_every_artifact_and_says_where_it_came_from(lake, ledger, registry, plan):
