@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -25,6 +26,7 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = sa.create_engine(url, pool_pre_ping=True)
         self._prepared = False
+        self._preparing = threading.Lock()
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
@@ -49,7 +51,9 @@ class Database:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": name})
 
     def _prepare(self) -> None:
-        if not self._prepared:
+        with self._preparing:
+            if self._prepared:
+                return
             with self.engine.begin() as connection:
                 # Parallel first uses would race in CREATE TABLE IF NOT EXISTS.
                 self.hold(connection, "slipway.ledger.schema")

@@ -20,7 +20,7 @@ import sqlalchemy as sa
 from slipway.connections import LedgerConnection
 from slipway.errors import SlipwayError, UnavailableError
 from slipway.ledger.database import Insert, database
-from slipway.ledger.schema import METADATA
+from slipway.ledger.schema import EFFECT
 
 Kind = Literal[
     "create_branch", "upload", "commit", "merge", "tag", "delete_branch", "run_job", "start_pod", "register",
@@ -31,32 +31,6 @@ State = Literal["open", "done", "found", "abandoned"]
 
 _ERROR_LENGTH = 1000
 
-EFFECT = sa.Table(
-    "slipway_effect",
-    METADATA,
-    sa.Column("kind", sa.String(16), primary_key=True),
-    sa.Column("key", sa.String(1024), primary_key=True),
-    sa.Column("target", sa.String(1024), nullable=False),
-    sa.Column("details", sa.JSON, nullable=False),
-    sa.Column("pipeline", sa.String(64), nullable=False),
-    sa.Column("stage", sa.String(64), nullable=False),
-    sa.Column("dag_id", sa.String(250), nullable=False),
-    sa.Column("run_id", sa.String(250), nullable=False),
-    sa.Column("task_id", sa.String(250), nullable=False),
-    sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("opened", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("closed", sa.DateTime(timezone=True)),
-    sa.Column("outcome", sa.Text, nullable=False),
-    sa.Column("error", sa.Text, nullable=False),
-)
-sa.Index(
-    "slipway_effect_open",
-    EFFECT.c.dag_id,
-    EFFECT.c.run_id,
-    postgresql_where=EFFECT.c.state == "open",
-    sqlite_where=EFFECT.c.state == "open",
-)
 _DONE = sa.update(EFFECT).where(EFFECT.c.kind == sa.bindparam("of_kind"), EFFECT.c.key == sa.bindparam("of_key"))
 _REST = sa.update(EFFECT).where(
     EFFECT.c.state == "open",

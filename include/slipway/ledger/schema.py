@@ -58,3 +58,31 @@ COMMIT = sa.Table(
     sa.Index("slipway_commit_id", "commit", "statement"),
 )
 """A commit of lakeFS that a statement read or made, by its role in the statement."""
+
+EFFECT = sa.Table(
+    "slipway_effect",
+    METADATA,
+    sa.Column("kind", sa.String(16), primary_key=True),
+    sa.Column("key", sa.String(1024), primary_key=True),
+    sa.Column("target", sa.String(1024), nullable=False),
+    sa.Column("details", sa.JSON, nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("stage", sa.String(64), nullable=False),
+    sa.Column("dag_id", sa.String(250), nullable=False),
+    sa.Column("run_id", sa.String(250), nullable=False),
+    sa.Column("task_id", sa.String(250), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("opened", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("closed", sa.DateTime(timezone=True)),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("error", sa.Text, nullable=False),
+)
+sa.Index(
+    "slipway_effect_open",
+    EFFECT.c.dag_id,
+    EFFECT.c.run_id,
+    postgresql_where=EFFECT.c.state == "open",
+    sqlite_where=EFFECT.c.state == "open",
+)
+"""What a run is about to change outside itself; see ``slipway.ledger.effects``."""

@@ -16,7 +16,6 @@ os.environ["AIRFLOW_HOME"] = _HOME.name
 
 from airflow.providers.cncf.kubernetes import kubernetes_helper_functions
 
-from slipway.connections import LedgerConnection
 from slipway.ledger.effects import Effects
 from slipway.settings import settings
 from slipway_airflow import connections
@@ -24,6 +23,7 @@ from tests.integration.pod_task.running import run_task
 from tests.integration.pod_task.training_pod import OUTPUT, SECRETS, finish, pod_task
 from tests.simulators.kubernetes import Ending, running_cluster
 from tests.simulators.lake import LakeSimulator
+from tests.simulators.ledger import ledger_at
 
 del os.environ["AIRFLOW_HOME"]
 if _before is not None:
@@ -43,14 +43,27 @@ def connect(monkeypatch):
 
 
 @pytest.fixture
-def lake(monkeypatch, tmp_path):
+def ledger(monkeypatch, tmp_path):
+    """An empty ledger where `connections` hands out the one of a connection; called, it forgets everything."""
+
+    def forget(name="ledger"):
+        (tmp_path / name).mkdir()
+        made = ledger_at(tmp_path / name)
+        effects = Effects(made.connection)
+        monkeypatch.setattr(connections, "ledger", lambda: made)
+        monkeypatch.setattr(connections, "effects", lambda: effects)
+
+    forget()
+    return forget
+
+
+@pytest.fixture
+def lake(monkeypatch, ledger):
     """A lake in memory, where `connections.lake` hands out a client otherwise."""
     simulator = LakeSimulator()
     simulator.ensure_repository(OUTPUT.repository)
     simulator.create_branch(OUTPUT.repository, OUTPUT.ref, "main")
     monkeypatch.setattr(connections, "lake", lambda: simulator)
-    effects = Effects(LedgerConnection(f"sqlite:///{tmp_path}/effects.db"))
-    monkeypatch.setattr(connections, "effects", lambda: effects)
     return simulator
 
 

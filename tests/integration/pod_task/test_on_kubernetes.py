@@ -153,10 +153,11 @@ def test_a_kubeconfig_without_a_cluster_is_not_tried_again(connect, lake):
 
 
 @pytest.mark.parametrize("remembered", [True, False], ids=["by its stored name", "by its labels"])
-def test_a_pod_left_running_by_a_killed_worker_is_followed_and_not_started_twice(on_cluster, lake, remembered):
+def test_a_pod_left_running_by_a_killed_worker_is_followed_and_not_started_twice(on_cluster, lake, ledger, remembered):
     supervisor = SupervisorSimulator()
     _, earlier = on_cluster(supervisor=supervisor)
     lake.delete(OUTPUT / RESULT)
+    ledger("of a killed worker, who recorded nothing")
 
     def left_running(cluster):
         pods = cluster.kube_config()["clusters"][0]["cluster"]["server"] + "/api/v1/namespaces/ml/pods"
@@ -180,3 +181,15 @@ def test_a_lake_that_does_not_answer_starts_no_pod_and_is_tried_again(on_cluster
     outcome, cluster = on_cluster()
     assert outcome.state == "up_for_retry"
     assert cluster.created == []
+
+
+def test_what_another_run_made_of_the_same_is_brought_here_and_no_pod_is_started(on_cluster, lake):
+    first, _ = on_cluster()
+    assert first.state == "success", first.error
+    lake.delete_branch(OUTPUT.repository, OUTPUT.ref)
+    lake.create_branch(OUTPUT.repository, OUTPUT.ref, "main")
+    outcome, cluster = on_cluster()
+    assert outcome.state == "success", outcome.error
+    assert cluster.created == []
+    assert lake.get(OUTPUT / "model.safetensors") == b"weights"
+    assert (first.xcoms["hit_or_miss"]["outcome"], outcome.xcoms["hit_or_miss"]["outcome"]) == ("miss", "hit")

@@ -23,7 +23,7 @@ print("uploaded to", output)
 
 
 def test_a_process_pod_reads_its_credentials_writes_to_a_lake_server_and_is_verified(
-    connect, manifest, monkeypatch, tmp_path
+    connect, ledger, manifest, monkeypatch, tmp_path
 ):
     with running_server(tmp_path) as server:
         lake = Lake(server)

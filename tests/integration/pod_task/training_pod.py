@@ -4,35 +4,27 @@ import dataclasses
 
 from airflow.sdk import DAG
 
-from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.pods.result import PodResult, upload, write_result
 from slipway.settings import settings
-from slipway.stages.train import TrainingPlan, Work, sources_of, training_code
+from slipway.stages.train import plan_works
+from slipway.stages.works import TRAIN, Data
 from slipway_airflow.pod_task import PodTask
 
-FINGERPRINT = "ab" * 32
-OUTPUT = LakeUri("digits", "train-digits-ab", f"models/{FINGERPRINT}/train")
-ARGUMENTS = ["--pipeline", "digits", "--fingerprint", FINGERPRINT, "--output", str(OUTPUT)]
+PLAN = plan_works(
+    find_pipeline(settings().pipelines, "digit_reader"),
+    "c" * 64,
+    Data(["2013-01-01"], ["2013-01-02"], None, {"features/date=2013-01-01/part-00000.parquet": "1"}),
+    root=settings().root,
+    runtime="process",
+)
+OUTPUT = PLAN.output(TRAIN)
+FINGERPRINT, ARGUMENTS = PLAN.works[TRAIN].fingerprint, PLAN.works[TRAIN].arguments
 SECRETS = {"lakefs_default": "lake-secret-value", "mlflow_default": "mlflow-secret-value"}
 
 
 def plan():
-    work = Work(ARGUMENTS, str(OUTPUT), FINGERPRINT)
-    pipeline = find_pipeline(settings().pipelines, "digit_reader")
-    made = TrainingPlan(
-        pipeline=pipeline.name,
-        commit="c" * 64,
-        partitions=["2013-01-01"],
-        holdout=["2013-01-02"],
-        fingerprint=FINGERPRINT,
-        branch=OUTPUT.ref,
-        code="d",
-        sources=sources_of(pipeline, settings().root, training_code(pipeline, settings().root)),
-        targets=[],
-        works={"train": work},
-    )
-    return dataclasses.asdict(made)
+    return dataclasses.asdict(PLAN)
 
 
 def pod_task(manifest="train", default_args=None, **kwargs):
