@@ -66,7 +66,7 @@ def test_a_branch_whose_merge_was_made_but_not_recorded_is_adopted_and_its_merge
     landing = shop.land()
     shop.make_features(landing)
 
-    def killed(statement):
+    def killed(*_):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -4,7 +4,7 @@ import pytest
 
 from slipway.errors import ReleaseError, RolledBackError, UnavailableError
 from slipway.stages import release
-from tests.unit.stages.released import CHANNEL, PIPELINE, Dock
+from tests.unit.stages.released import ASKED, CHANNEL, PIPELINE, Dock
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def test_the_fleet_stays_and_clearing_complete_makes_the_champion_follow(dock):
     before = dock.channel.publication(PIPELINE.name)
     undone = release.rollout_of_run(CHANNEL, PIPELINE, "manual__2")
     with pytest.raises(ReleaseError, match=r"the fleet is on version 2.*clear the task complete") as caught:
-        release.roll_back(undone, dock.ledger, phases)
+        release.roll_back(undone, dock.ledger, phases, **ASKED)
     assert not isinstance(caught.value, RolledBackError)
     assert dock.channel.publication(PIPELINE.name) == before
     assert len(dock.statements()) == 1

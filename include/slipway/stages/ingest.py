@@ -34,6 +34,7 @@ from slipway.stages.landing import (
     commit_of,
     features_prefix,
     ingredients_of,
+    published,
     published_beside,
     raw_ingredients_of,
     raw_path,
@@ -78,6 +79,9 @@ def land(
         return _put(gate, landing, objects=came.objects, tables=came.tables)
     except LakeNotFoundError:
         # Another run of this partition published, or began the branch afresh, between two of the steps.
+        if not force and (commit := published(lake, ledger, pipeline, landing.fingerprint)):
+            _announce(gate, came.tables, commit)
+            return replace(landing, commit=commit)
         return _put(gate, landing, objects=came.objects, tables=came.tables)
 
 

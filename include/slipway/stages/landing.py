@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class Landing:
     """The commit that already holds these features; ``None`` when they have to be made."""
     hardware: str
     """Class of the machine that landed it; part of the fingerprint."""
-    started: str
+    started: str = field(compare=False)
     """When the landing began, ISO 8601."""
     reuse: dict[str, Any]
     """``Reuse.brief``: hit or miss, and why."""
