@@ -14,6 +14,7 @@ import asyncio
 import importlib
 import sys
 from collections.abc import AsyncIterator, Mapping
+from contextvars import Context
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -26,7 +27,7 @@ from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSkippedEven
 from slipway_airflow.reuse_note import KEY
 
 if TYPE_CHECKING:
-    from airflow.sdk import Context
+    from airflow.sdk import Context as TaskContext
 
 Answer = tuple[bool, Mapping[str, Any]]
 _AT_ONCE = 16
@@ -60,14 +61,15 @@ class _Desk:
     """Where triggers wait; one thread decides for all who came meanwhile, in batches."""
 
     def __init__(self) -> None:
-        self._waiting: list[tuple[str, Context, asyncio.Future[Answer]]] = []
+        self._waiting: list[tuple[str, TaskContext, asyncio.Future[Answer]]] = []
         self._work: asyncio.Task[None] | None = None
 
-    async def ask(self, decide: str, context: Context) -> Answer:
+    async def ask(self, decide: str, context: TaskContext) -> Answer:
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
         self._waiting.append((decide, context, answer))
         if self._work is None or self._work.done():
-            self._work = asyncio.create_task(self._serve())
+            # Not in the context of the one who came first, in whose log all would be written.
+            self._work = asyncio.create_task(self._serve(), context=Context())
         return await answer
 
     async def _serve(self) -> None:
@@ -85,7 +87,7 @@ class _Desk:
 _DESK = _Desk()
 
 
-def _decided(decide: str, contexts: tuple[Context, ...]) -> list[Answer]:
+def _decided(decide: str, contexts: tuple[TaskContext, ...]) -> list[Answer]:
     try:
         _forget_edited_code()
         module, _, name = decide.rpartition(".")
@@ -130,7 +132,7 @@ class ReusingOperator(DecoratedOperator, PythonOperator):  # type: ignore[misc] 
             next_method="execute_miss",
         )
 
-    def execute_miss(self, context: Context, event: Mapping[str, Any]) -> Any:
+    def execute_miss(self, context: TaskContext, event: Mapping[str, Any]) -> Any:
         """Do the work, which the triggerer found not to be done; the task decides once more, and notes that."""
         self.log.info("not skipped: %s", "; ".join(event["reasons"]))
         return self.execute(context)
