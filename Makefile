@@ -8,7 +8,7 @@ REQUIREMENTS := requirements.txt requirements-dev.txt requirements.lock $(wildca
 export PYTHONPATH := include
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e test-lake bench-lake bench-lake-gc bench-lake-kill bench-lake-stream bench-spark-io bench-backfill bench-fingerprint check lock audit clean
+.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e test-lake bench-lake bench-lake-gc bench-lake-kill bench-lake-stream bench-spark-io bench-backfill bench-rerun bench-fingerprint check lock audit clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -86,6 +86,9 @@ bench-backfill: setup ## 31 days through Airflow against a plain loop and agains
 
 bench-fingerprint: setup ## What computing a stage's fingerprint costs a new process: var/bench/fingerprint.json
 	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.fingerprint
+
+bench-rerun: setup ## DAYS (31) unchanged days backfilled again, to the first time: var/bench/rerun.json
+	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.rerun $(if $(DAYS),--days $(DAYS))
 
 bench-lake-gc: setup ## What collecting garbage costs beside 1,000,000 objects, and others meanwhile: var/bench/lake-gc.json
 	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.lake_gc

@@ -2,7 +2,8 @@
 ### Ingest: one day from the feed to published features
 
 1. **features** fetches the day's raw tables, opens a run branch off `main`, puts them there, checked against their
-   contracts, and runs the pipeline's Spark job from that commit to that branch.
+   contracts, and runs the pipeline's Spark job from that commit to that branch. A day whose features are published,
+   made of the same rows by the same code, is *skipped*, with **publish**; XCom `hit_or_miss` and the log say why.
 2. **publish** checks the features against their contract, commits with provenance and merges into `main`; the
    asset event carries the commit and the partition.
 
@@ -32,6 +33,7 @@ from slipway_airflow.failures import fail_fast
 from slipway_airflow.partition import partition_of
 from slipway_airflow.provenance import run_of
 from slipway_airflow.report_link import link_reports, remember_reports
+from slipway_airflow.reuse import reusing
 from slipway_airflow.reuse_note import forced, note
 
 PARAMS = {
@@ -46,7 +48,14 @@ PARAMS = {
 
 
 # A Spark that crashed needs a minute to come back: a try waits 5 s for it. A retry finds the branch as it left it.
-@task(task_id="features", pool="spark", retries=4, retry_delay=dt.timedelta(seconds=15))
+# Begun in the triggerer: of a day that is there already, no process is started.
+@reusing(
+    "slipway_airflow.decisions.ingest",
+    task_id="features",
+    pool="spark",
+    retries=4,
+    retry_delay=dt.timedelta(seconds=15),
+)
 @fail_fast
 def features(name: str) -> dict[str, Any]:
     """Land the day's raw tables on a run branch, and make its features there."""

@@ -23,6 +23,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ WARM = (dt.date(2013, 6, 1), dt.date(2013, 6, 2))
 PATIENCE_S = 1800.0
 AT_ONCE = 4
 """Runs of a backfill at once, in both DAGs."""
-POLL_S = 1.0
+POLL_S = 0.25
 LOGS = ROOT / "var" / "bench" / "backfill-logs"
 INGEST, PLAIN = "flight_delay.ingest", "plain_spark_submit"
 KINDS = {
@@ -86,6 +87,9 @@ class Ingested:
     """Seconds of a core by kind of process."""
     tasks: Mapping[str, float]
     """Task -> median seconds."""
+    states: Mapping[str, int]
+    """``task state`` -> how many ended so."""
+    runs: list[DagRun]
 
 
 def loop(days: list[dt.date], folder: Path) -> float:
@@ -162,27 +166,45 @@ def warm(airflow: AirflowApi) -> None:
 
 
 def backfill(
-    airflow: AirflowApi, dag: str, days: list[dt.date], stack_pid: int, say: Callable[[str], None]
+    airflow: AirflowApi,
+    dag: str,
+    days: list[dt.date],
+    stack_pid: int,
+    say: Callable[[str], None],
+    *,
+    reprocess: str = "failed",
+    most: int = AT_ONCE,
 ) -> Ingested:
     """Backfill the days of a DAG; returns when every run has ended well."""
     airflow.unpause(dag)
-    before, begin = core_seconds(stack_pid), time.perf_counter()
-    airflow.backfill(dag, days[0], days[-1], most=AT_ONCE)
-    runs = _until_done(airflow, dag, len(days), lambda run: run.run_id.startswith("backfill"))
-    seconds, after = time.perf_counter() - begin, core_seconds(stack_pid)
+    while airflow.active_backfills(dag):  # the scheduler closes one within 30 s of its last run
+        time.sleep(POLL_S)
+    earlier = {run.run_id for run in airflow.runs(dag)}
+    before, begin = core_seconds(stack_pid), dt.datetime.now(dt.UTC)
+    airflow.backfill(dag, days[0], days[-1], most=most, reprocess=reprocess)
+    runs = _until_done(
+        airflow, dag, len(days), lambda run: run.run_id.startswith("backfill") and run.run_id not in earlier
+    )
+    after = core_seconds(stack_pid)
+    seconds = (max(run.end for run in runs if run.end) - begin).total_seconds()
     say(f"{dag}: {len(runs)} runs in {seconds:.1f} s")
     spans: dict[str, list[float]] = {}
+    states: Counter[str] = Counter()
     for run in runs:
         for task in airflow.tasks(run):
+            states[f"{task.task_id} {task.state}"] += 1
             if task.start and task.end:
                 spans.setdefault(task.task_id, []).append((task.end - task.start).total_seconds())
     cores = {kind: after[kind] - before.get(kind, 0) for kind in after}
-    return Ingested(seconds, cores, {name: statistics.median(found) for name, found in spans.items()})
+    return Ingested(seconds, cores, {name: statistics.median(found) for name, found in spans.items()}, states, runs)
 
 
 def _until_done(airflow: AirflowApi, dag: str, count: int, ours: Callable[[DagRun], bool]) -> list[DagRun]:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
+        if airflow.under_way(dag):
+            time.sleep(POLL_S)
+            continue
         runs = [run for run in airflow.runs(dag) if ours(run)]
         if failed := [run.run_id for run in runs if run.state == "failed"]:
             raise SystemExit(f"{dag}: expected every run to succeed, failed: {failed}")

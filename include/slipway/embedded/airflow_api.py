@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,7 @@ class DagRun:
     partition: str | None
     conf: dict[str, Any]
     created: dt.datetime
+    end: dt.datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -79,13 +81,16 @@ class AirflowApi:
         found = self._pages("/importErrors", "import_errors")
         return [ImportProblem(error["filename"], error["stack_trace"]) for error in found]
 
-    def backfill(self, dag_id: str, first: dt.date, last: dt.date, *, most: int) -> None:
-        """Create a backfill of the days not yet done; one that is under way already is left to itself."""
+    def backfill(self, dag_id: str, first: dt.date, last: dt.date, *, most: int, reprocess: str = "failed") -> None:
+        """Create a backfill of the days not yet done; one that is under way already is left to itself.
+
+        ``reprocess`` says which days get another run: ``none``, ``failed`` or ``completed`` (all of them).
+        """
         body = {
             "dag_id": dag_id,
             "from_date": f"{first}T00:00:00Z",
             "to_date": f"{last}T23:59:59Z",
-            "reprocess_behavior": "failed",
+            "reprocess_behavior": reprocess,
             "max_active_runs": most,
         }
         self._call("POST", "/backfills", json=body, exists=True)
@@ -105,9 +110,16 @@ class AirflowApi:
                 run.get("partition_key"),
                 run.get("conf") or {},
                 dt.datetime.fromisoformat(run["queued_at"]),
+                _time(run.get("end_date")),
             )
             for run in self._pages(f"/dags/{dag_id}/dagRuns", "dag_runs", order_by="-run_after")
         ]
+
+    def under_way(self, dag_id: str) -> int:
+        """How many runs have not ended."""
+        params = {"state": ["queued", "running"], "limit": 1}
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns", params=params)
+        return int(found["total_entries"])
 
     def tasks(self, run: DagRun) -> list[TaskRun]:
         return [
@@ -120,6 +132,12 @@ class AirflowApi:
             )
             for task in self._pages(f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances", "task_instances")
         ]
+
+    def xcom(self, run: DagRun, task_id: str, key: str) -> Any:
+        """What a task left under a key; text where the task itself was not run."""
+        where = f"/dags/{run.dag_id}/dagRuns/{run.run_id}/taskInstances/{task_id}/xcomEntries/{key}"
+        value = self._call("GET", where, params={"deserialize": "false", "stringify": "false"})["value"]
+        return json.loads(value) if isinstance(value, str) else value
 
     def retry(self, run: DagRun) -> None:
         """Clear what failed in a run, so that the scheduler goes on from there."""

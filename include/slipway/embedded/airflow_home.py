@@ -21,8 +21,8 @@ SERVICES: Mapping[str, tuple[str, ...]] = {
     "triggerer": ("triggerer", "--skip-serve-logs"),
 }
 """Airflow's processes: name -> arguments of its command line."""
-FORKING = frozenset({"scheduler", "dag-processor"})
-"""Those that fork a process for every task or DAG file."""
+FORKING = frozenset({"scheduler", "dag-processor", "triggerer"})
+"""Those that fork a process for every task or DAG file, or one for all triggers."""
 
 
 def executable() -> Path:
@@ -66,6 +66,8 @@ def configuration(
         },
         "scheduler": {
             "scheduler_idle_sleep_time": "0.25",
+            # Of a backfill's runs, no more than these are ever under way: the scheduler looks at them in their order.
+            "max_dagruns_per_loop_to_schedule": "100",
             "catchup_by_default": "False",
             "scheduler_health_check_threshold": "60",
         },

@@ -1,0 +1,40 @@
+"""What ``slipway_airflow.reuse`` asks: the contexts of runs in, the library's decisions out, as plain values."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from slipway.pipeline.load import find_pipeline
+from slipway.settings import settings
+from slipway.stages.arrival import arrival
+from slipway_airflow import connections
+from slipway_airflow.partition import partition_of
+from slipway_airflow.reuse_note import forced
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+
+def ingest(contexts: Sequence[Context]) -> list[tuple[bool, dict[str, Any]]]:
+    """Whether the partition of each run of an ingest line is published, and what to show of it."""
+    for opened in (connections.lake, connections.ledger):
+        opened.cache_clear()  # The triggerer outlives a change of the connections.
+    return [_ingest(context) for context in contexts]
+
+
+def _ingest(context: Context) -> tuple[bool, dict[str, Any]]:
+    begin = time.perf_counter()
+    run: Any = context["dag_run"]
+    reuse = arrival(
+        connections.lake(),
+        connections.ledger(),
+        find_pipeline(settings().pipelines, run.dag_id.removesuffix(".ingest")),
+        partition_of(context),
+        root=settings().root,
+        copies=settings().feed_copies,
+        force=forced(context),
+        run_id=run.run_id,
+    ).reuse
+    return reuse.hit, {**reuse.brief(), "milliseconds": round((time.perf_counter() - begin) * 1000, 1)}
