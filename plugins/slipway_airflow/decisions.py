@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from slipway.lake.client import Lake
+from slipway.ledger.store import Ledger
 from slipway.pipeline.load import find_pipeline
 from slipway.settings import settings
 from slipway.stages.arrival import arrival
@@ -19,17 +21,17 @@ if TYPE_CHECKING:
 
 def ingest(contexts: Sequence[Context]) -> list[tuple[bool, dict[str, Any]]]:
     """Whether the partition of each run of an ingest line is published, and what to show of it."""
-    for opened in (connections.lake, connections.ledger):
-        opened.cache_clear()  # The triggerer outlives a change of the connections.
-    return [_ingest(context) for context in contexts]
+    connections.ledger.cache_clear()  # The triggerer outlives a change of the connections.
+    lake, ledger = Lake(connections.lake_server()), connections.ledger()
+    return [_ingest(context, lake, ledger) for context in contexts]
 
 
-def _ingest(context: Context) -> tuple[bool, dict[str, Any]]:
+def _ingest(context: Context, lake: Lake, ledger: Ledger) -> tuple[bool, dict[str, Any]]:
     begin = time.perf_counter()
     run: Any = context["dag_run"]
     reuse = arrival(
-        connections.lake(),
-        connections.ledger(),
+        lake,
+        ledger,
         find_pipeline(settings().pipelines, run.dag_id.removesuffix(".ingest")),
         partition_of(context),
         root=settings().root,

@@ -79,9 +79,9 @@ def land(
         return _put(gate, landing, objects=came.objects, tables=came.tables)
     except LakeNotFoundError:
         # Another run of this partition published, or began the branch afresh, between two of the steps.
-        if not force and (commit := published(lake, ledger, pipeline, landing.fingerprint)):
-            _announce(gate, came.tables, commit)
-            return replace(landing, commit=commit)
+        if not force and (overtaken := published(lake, ledger, pipeline, landing.fingerprint)):
+            _announce(gate, came.tables, overtaken)
+            return replace(landing, commit=overtaken)
         return _put(gate, landing, objects=came.objects, tables=came.tables)
 
 

@@ -86,7 +86,7 @@ def works_of(pipeline: Pipeline, commit: str, branch: str, made_of: Mapping[str,
     made = ["--train", str(places[TRAIN]), "--export", str(places[EXPORT])]
     works = {}
     for name, one in made_of.items():
-        own = {TRAIN: [*days, *compared], EXPORT: made[:2]}.get(name, ["--target", name, *made])
+        own = {TRAIN: [*days, *compared], EXPORT: ["--input", made[1]]}.get(name, ["--target", name, *made])
         place, fingerprint = str(places[name]), one.fingerprint()
         shared = ["--pipeline", pipeline.name, "--fingerprint", fingerprint]
         works[name] = Work([*shared, *own, "--output", place], place, fingerprint, one.to_dict())
