@@ -166,7 +166,7 @@ def _entries(pipeline: Pipeline, work: str) -> list[str]:
 def _environment(runtime: Runtime, manifest: PodManifest, root: Path) -> str:
     """The image's digest where the pod runs in one that is named by it; else the lock, which images are built from."""
     _, pinned, digest = manifest.container.image.partition("@sha256:")
-    return digest if pinned and runtime != "process" else lock_digest(root)
+    return f"sha256:{digest}" if pinned and runtime != "process" else lock_digest(root)
 
 
 def _hardware(runtime: Runtime, manifest: PodManifest) -> str:
