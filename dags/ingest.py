@@ -22,7 +22,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, get_current_context, task
 
-from slipway.pipeline.load import find_pipeline, readable_pipelines
+from slipway.pipeline.load import find_pipeline
+from slipway.pipeline.project import readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.ingest import land, publish_features

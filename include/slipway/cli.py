@@ -15,7 +15,8 @@ from slipway.commands.effects import effects
 from slipway.commands.exits import FAILED, WRONG, fail
 from slipway.commands.keys import keys
 from slipway.errors import ConfigurationError, ReleaseError, SlipwayError
-from slipway.pipeline.load import find_pipeline, load_pipeline
+from slipway.pipeline.load import find_pipeline
+from slipway.pipeline.project import working_pipeline
 from slipway.settings import settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="CI/CD for machine-learning models, on Airflow.")
@@ -64,7 +65,7 @@ def pipelines(
     wrong = 0
     for path in files or sorted(settings().pipelines.glob("*.yaml")):
         try:
-            found = load_pipeline(path)
+            found = working_pipeline(path, settings().root)
         except ConfigurationError as error:
             typer.echo(str(error), err=True)
             wrong += 1
