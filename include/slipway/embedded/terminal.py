@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import indent
 
 from rich.console import Console
 from rich.status import Status
@@ -19,8 +20,10 @@ class TerminalProgress:
         self._console = console
         self._status = status
 
-    def ready(self, title: str, seconds: float) -> None:
+    def ready(self, title: str, seconds: float, problems: Sequence[str] = ()) -> None:
         self._console.print(f"[green]ready[/] {title:<24} {seconds:5.1f} s")
+        for problem in problems:
+            self._console.print(indent(problem, " " * 6), style="yellow", soft_wrap=True, markup=False)
 
     def waiting(self, titles: tuple[str, ...]) -> None:
         if titles:

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -179,7 +180,7 @@ def test_keys_others_may_read_stop_a_start_before_anything_is_written_but_not_a_
 class Unwatched:
     """A start that nobody watches."""
 
-    def ready(self, title: str, seconds: float) -> None:
+    def ready(self, title: str, seconds: float, problems: Sequence[str] = ()) -> None:
         return
 
     def waiting(self, titles: tuple[str, ...]) -> None:
