@@ -43,7 +43,12 @@ def print_addresses(stack: Stack, local: LocalSettings, console: Console) -> Non
     airflow, mlflow = local.airflow_login.name, local.mlflow_login.name
     for title, value, note in (
         ("Airflow", local.airflow_url, f"  user {airflow}, password: slipway_airflow.conn_password in {secrets}"),
-        ("MLflow", local.mlflow_url, f"  user {mlflow}, password: mlflow_default.conn_password in the same file"),
+        # MLflow opens in a mode for prompts and traces, whose menu has no models.
+        (
+            "MLflow",
+            f"{local.mlflow_url}/#/models",
+            f"  user {mlflow}, password: mlflow_default.conn_password in the same file",
+        ),
         ("Fleet gateway", local.channel.gateway, ""),
         ("lakeFS API", local.lake.endpoint, ""),
         ("Airflow CLI", f"{stack.layout.airflow_command} dags list", ""),
