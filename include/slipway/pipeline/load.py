@@ -46,13 +46,22 @@ def find_pipeline(folder: Path, name: str) -> Pipeline:
     """The pipeline of that name.
 
     Raises:
+        ConfigurationError: as ``pipeline_file`` and ``load_pipeline``.
+    """
+    return load_pipeline(pipeline_file(folder, name))
+
+
+def pipeline_file(folder: Path, name: str) -> Path:
+    """The file of the pipeline of that name.
+
+    Raises:
         ConfigurationError: there is none; the message lists those there are.
     """
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ConfigurationError(f"no pipeline {name!r} in {folder} (there are: {known})")
-    return load_pipeline(path)
+    return path
 
 
 def told(path: Path, problems: Sequence[str]) -> str:
