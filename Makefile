@@ -7,13 +7,24 @@ STAMP := $(VENV)/.installed
 REQUIREMENTS := requirements.txt requirements-dev.txt requirements.lock $(wildcard docker/*/requirements*.txt)
 export PYTHONPATH := include
 
+# Finds its checkout from where it lies, so that it follows a .venv that is a link, and links to itself.
+define SLIPWAY
+#!/bin/sh
+# `slipway`: this checkout's command line. Written by `make setup`.
+self=$$0
+[ ! -L "$$self" ] || self=$$(readlink -f -- "$$self")
+root=$$(CDPATH='' cd -- "$$(dirname -- "$$self")/../.." && pwd) || exit
+PYTHONPATH="$$root/include" exec "$$root/$(BIN)/python" -m slipway "$$@"
+endef
+export SLIPWAY
+
 .DEFAULT_GOAL := help
 .PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e test-lake bench-lake bench-lake-gc bench-lake-kill bench-lake-stream bench-spark-io bench-backfill bench-rerun bench-fingerprint check lock audit clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
 
-setup: $(STAMP) java ## Install everything into .venv
+setup: $(STAMP) $(BIN)/slipway java ## Install everything into .venv
 
 $(STAMP): $(REQUIREMENTS)
 	@$(PYTHON) -c 'import sys; ok = (3, 11) <= sys.version_info[:2] <= (3, 12); sys.exit(None if ok else "Python 3.11 or 3.12 is needed, this is " + sys.version.split()[0] + "; name one: make PYTHON=python3.12 " + "demo")'
@@ -23,6 +34,9 @@ $(STAMP): $(REQUIREMENTS)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r docker/trainer/requirements-torch.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt -c requirements.lock
 	@touch $(STAMP)
+
+$(BIN)/slipway: Makefile $(STAMP)
+	@printf '%s\n' "$$SLIPWAY" > $@.new && chmod +x $@.new && mv $@.new $@
 
 java: ## Check for Java 17 or newer, install it where that needs no questions
 	@docker/spark/require-java.sh

@@ -22,7 +22,8 @@ import datetime as dt
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
-from slipway.pipeline.load import find_pipeline, readable_pipelines
+from slipway.pipeline.load import find_pipeline
+from slipway.pipeline.project import readable_pipelines
 from slipway.release.channel import Channel
 from slipway.settings import settings
 from slipway.stages import housekeeping

@@ -22,7 +22,8 @@ from typing import Any
 
 from airflow.sdk import DAG, Asset, CronPartitionTimetable, Param, get_current_context, task
 
-from slipway.pipeline.load import find_pipeline, readable_pipelines
+from slipway.pipeline.load import find_pipeline
+from slipway.pipeline.project import readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.ingest import land, publish_features
@@ -61,11 +62,12 @@ def features(name: str) -> dict[str, Any]:
     """Land the day's raw tables on a run branch, and make its features there."""
     context = get_current_context()
     pipeline = find_pipeline(settings().pipelines, name)
+    partition = partition_of(context, first=pipeline.start)
     landing = land(
         connections.lake(),
         connections.ledger(),
         pipeline,
-        partition_of(context),
+        partition,
         root=settings().root,
         copies=settings().feed_copies,
         force=forced(context),
@@ -114,7 +116,8 @@ def ingest_line(pipeline: Pipeline) -> DAG:
         dag_display_name=f"{pipeline.title}: ingest",
         doc_md=__doc__,
         schedule=CronPartitionTimetable(pipeline.schedule, timezone="UTC", run_offset=-1, key_format="%Y-%m-%d"),
-        start_date=dt.datetime.combine(pipeline.start, dt.time(), dt.UTC),
+        # A run is for the day before: that of the start's own midnight would be for a day before the start.
+        start_date=dt.datetime.combine(pipeline.start + dt.timedelta(days=1), dt.time(), dt.UTC),
         catchup=False,
         max_active_runs=4,
         params=PARAMS,

@@ -7,7 +7,7 @@ Airflow shows what is wrong with such a file as the import error of this one. It
 
 from __future__ import annotations
 
-from slipway.pipeline.load import load_pipelines
+from slipway.pipeline.project import load_pipelines
 from slipway.settings import settings
 
 load_pipelines(settings().pipelines)

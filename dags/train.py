@@ -33,7 +33,8 @@ from airflow.sdk import (
     task,
 )
 
-from slipway.pipeline.load import find_pipeline, readable_pipelines
+from slipway.pipeline.load import find_pipeline
+from slipway.pipeline.project import readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.accept import accepted
@@ -130,10 +131,9 @@ def train_line(pipeline: Pipeline) -> DAG:
         accepting = accept(planned)
         command = ["python", "-m", "slipway.compile.export"]
         export = PodTask(task_id="export", manifest=pipeline.training.pod, command=command, plan=planned, work="export")
+        compiling = PodTask.partial(task_id="compile", plan=planned, map_index_template="{{ task.work }}")
         targets = [{"work": target, "manifest": pod} for target, pod in pipeline.compile.pods.items()]
-        compiled = PodTask.partial(task_id="compile", plan=planned, map_index_template="{{ task.work }}").expand_kwargs(
-            targets
-        )
+        compiled = compiling.expand_kwargs(targets)
         version = register(pipeline.name, planned)
         release = TriggerDagRunOperator(
             task_id="release",

@@ -15,7 +15,8 @@ from slipway.commands.effects import effects
 from slipway.commands.exits import FAILED, WRONG, fail
 from slipway.commands.keys import keys
 from slipway.errors import ConfigurationError, ReleaseError, SlipwayError
-from slipway.pipeline.load import find_pipeline, load_pipeline
+from slipway.pipeline.load import find_pipeline, pipeline_file
+from slipway.pipeline.project import working_pipeline
 from slipway.settings import settings
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="CI/CD for machine-learning models, on Airflow.")
@@ -31,26 +32,30 @@ app.command()(effects)
 @app.command()
 def demo(
     pipeline: Annotated[str, typer.Option(help="The pipeline to take from data to devices.")] = "flight_delay",
-    first: Annotated[dt.datetime, typer.Option(formats=["%Y-%m-%d"], help="First day to ingest.")] = dt.datetime(
-        2013, 1, 1
-    ),
-    days: Annotated[int | None, typer.Option(min=2, help="Days to ingest; as many as training waits for.")] = None,
+    first: Annotated[
+        dt.datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            metavar="YYYY-MM-DD",
+            show_default="the pipeline's start",
+            help="First day to ingest.",
+        ),
+    ] = None,
+    days: Annotated[
+        int | None,
+        typer.Option(min=2, show_default="as many as a training waits for", help="Days to ingest, of one month."),
+    ] = None,
     exit_: Annotated[bool, typer.Option("--exit", help="Stop the local stack at the end.")] = False,
 ) -> None:
     """Raw data to a staged release on simulated devices, through Airflow; safe to run again."""
     from slipway.embedded.demo import Journey
     from slipway.embedded.demo_run import run_demo
 
-    console = Console(highlight=False)
+    place = settings()
     try:
-        count = days or find_pipeline(settings().pipelines, pipeline).training.min_new_partitions
-        journey = Journey(pipeline, first.date(), first.date() + dt.timedelta(days=count - 1))
-        if journey.last.month != journey.first.month:
-            raise ConfigurationError(
-                f"expected days of one month, since training counts new partitions by month; got {journey.first} to "
-                f"{journey.last}: choose an earlier --first"
-            )
-        run_demo(settings(), journey, console, stop=exit_)
+        found = working_pipeline(pipeline_file(place.pipelines, pipeline), place.root)
+        journey = Journey.of(found, first.date() if first else None, days)
+        run_demo(place, journey, Console(highlight=False), stop=exit_)
     except SlipwayError as error:
         fail(error)
 
@@ -64,7 +69,7 @@ def pipelines(
     wrong = 0
     for path in files or sorted(settings().pipelines.glob("*.yaml")):
         try:
-            found = load_pipeline(path)
+            found = working_pipeline(path, settings().root)
         except ConfigurationError as error:
             typer.echo(str(error), err=True)
             wrong += 1

@@ -29,11 +29,12 @@ def ingest(contexts: Sequence[Context]) -> list[tuple[bool, dict[str, Any]]]:
 def _ingest(context: Context, lake: Lake, ledger: Ledger) -> tuple[bool, dict[str, Any]]:
     begin = time.perf_counter()
     run: Any = context["dag_run"]
+    pipeline = find_pipeline(settings().pipelines, run.dag_id.removesuffix(".ingest"))
     reuse = arrival(
         lake,
         ledger,
-        find_pipeline(settings().pipelines, run.dag_id.removesuffix(".ingest")),
-        partition_of(context),
+        pipeline,
+        partition_of(context, first=pipeline.start),
         root=settings().root,
         copies=settings().feed_copies,
         force=forced(context),

@@ -11,21 +11,31 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 
-def partition_of(context: Context) -> dt.date:
+def partition_of(context: Context, first: dt.date | None = None) -> dt.date:
     """The form's ``partition``, else the run's partition key, else the last complete day (UTC).
+
+    Args:
+        context: the context of one of the run's tasks.
+        first: the pipeline's ``start``; ``None`` takes any day that has ended.
 
     Raises:
         ConfigurationError: the form's or key's text is not a date, or a day that has not ended: a slip of the year
-            would otherwise become data that every later training takes for its newest.
+            would otherwise become data that every later training takes for its newest. Or a day before ``first``: a
+            feed that replays one year has something for it all the same.
     """
-    run: Any = context["dag_run"]
-    text = context["params"].get("partition") or run.partition_key
-    if not text:
-        return run.run_after.astimezone(dt.UTC).date() - dt.timedelta(days=1)  # type: ignore[no-any-return]
-    day, today = _date("partition", str(text)[:10]), dt.datetime.now(dt.UTC).date()
+    day, today = _day_of(context), dt.datetime.now(dt.UTC).date()
     if day >= today:
         raise ConfigurationError(f"partition: expected a day that has ended (UTC, before {today}), got {day}")
+    if first and day < first:
+        raise ConfigurationError(f"partition: expected a day from {first} (the pipeline's start) on, got {day}")
     return day
+
+
+def _day_of(context: Context) -> dt.date:
+    run: Any = context["dag_run"]
+    if text := context["params"].get("partition") or run.partition_key:
+        return _date("partition", str(text)[:10])
+    return run.run_after.astimezone(dt.UTC).date() - dt.timedelta(days=1)  # type: ignore[no-any-return]
 
 
 def training_end(context: Context) -> dt.date | None:

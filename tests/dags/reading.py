@@ -1,6 +1,7 @@
 """Reading a DAG file as Airflow does, and the error for one that reaches outside while it is read."""
 
 import importlib.util
+import shutil
 import sys
 from pathlib import Path
 
@@ -32,3 +33,9 @@ def read_dag_file(path: Path):
         DAG.__exit__ = original
         del sys.modules[spec.name]
     return made
+
+
+def copy_what_pipelines_name(root: Path) -> None:
+    """Make ``root`` a project whose pipelines can be changed: their files and those they name."""
+    for part in ("spark_jobs", "include/models", "include/pods", "include/pipelines"):
+        shutil.copytree(ROOT / part, root / part)

@@ -2,7 +2,7 @@
 
 from slipway.pipeline.load import find_pipeline
 from slipway.settings import settings
-from tests.dags.reading import ROOT, read_dag_file
+from tests.dags.reading import ROOT, copy_what_pipelines_name, read_dag_file
 
 
 def compile_arguments(dag):
@@ -10,8 +10,7 @@ def compile_arguments(dag):
 
 
 def test_every_target_is_compiled_in_the_pipelines_pod_unless_it_names_its_own(tmp_path, monkeypatch):
-    (tmp_path / "include/pipelines").mkdir(parents=True)
-    (tmp_path / "include/pods").symlink_to(ROOT / "include/pods")
+    copy_what_pipelines_name(tmp_path)
     text = (ROOT / "include/pipelines/flight_delay.yaml").read_text()
     assert text.count("- name: jetson-orin\n") == 1
     changed = text.replace("- name: jetson-orin\n", "- name: jetson-orin\n      pod: train\n")

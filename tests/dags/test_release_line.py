@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from slipway.pipeline.load import load_pipelines
+from slipway.pipeline.project import load_pipelines
 from slipway.settings import settings
 
 

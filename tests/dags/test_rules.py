@@ -1,15 +1,13 @@
 """What every DAG file of the house obeys."""
 
 import ast
-import shutil
 
 import pytest
 from airflow.sdk.bases.operator import BaseOperator
 
-from slipway.errors import ConfigurationError
-from slipway.pipeline.load import load_pipelines
+from slipway.pipeline.project import load_pipelines
 from slipway.settings import settings
-from tests.dags.reading import ROOT, ParseTimeError, read_dag_file
+from tests.dags.reading import ROOT, ParseTimeError, copy_what_pipelines_name, read_dag_file
 
 FILES = sorted((ROOT / "dags").glob("*.py"))
 NO_DAG = "pipelines.py"
@@ -78,23 +76,6 @@ def test_every_task_of_the_lines_says_what_it_does(dags):
             assert callable_ is None or callable_.__doc__, f"{dag_id}.{task.task_id}"
 
 
-def test_a_wrong_pipeline_file_is_an_import_error_and_leaves_the_other_pipelines_alone(tmp_path, monkeypatch, no_io):
-    shutil.copytree(ROOT / "include" / "pipelines", tmp_path / "include" / "pipelines")
-    shutil.copytree(ROOT / "include" / "pods", tmp_path / "include" / "pods")
-    wrong = tmp_path / "include/pipelines/digit_reader.yaml"
-    wrong.write_text(wrong.read_text().replace("metric:", "metrc:", 1))
-    monkeypatch.setenv("SLIPWAY_ROOT", str(tmp_path))
-    settings.cache_clear()
-    try:
-        found = {dag for path in FILES if path.name != NO_DAG for dag in read_dag_file(path)}
-        with pytest.raises(ConfigurationError, match=r"digit_reader\.yaml[\s\S]*metrc: unknown key"):
-            read_dag_file(ROOT / "dags" / NO_DAG)
-    finally:
-        monkeypatch.undo()
-        settings.cache_clear()
-    assert found == {f"flight_delay.{line}" for line in LINES} | {"slipway.housekeeping"}
-
-
 def test_every_form_can_be_sent_as_it_opens(dags):
     for dag_id, dag in dags.items():
         for name in dag.params:
@@ -104,8 +85,7 @@ def test_every_form_can_be_sent_as_it_opens(dags):
 
 
 def test_a_new_pipeline_needs_a_yaml_file_and_no_dag_code(tmp_path, monkeypatch, no_io):
-    shutil.copytree(ROOT / "include" / "pipelines", tmp_path / "include" / "pipelines")
-    shutil.copytree(ROOT / "include" / "pods", tmp_path / "include" / "pods")
+    copy_what_pipelines_name(tmp_path)
     text = (ROOT / "include/pipelines/flight_delay.yaml").read_text()
     (tmp_path / "include/pipelines/third.yaml").write_text(text.replace("name: flight_delay", "name: third", 1))
     monkeypatch.setenv("SLIPWAY_ROOT", str(tmp_path))

@@ -12,6 +12,9 @@ import httpx
 
 from slipway.errors import UnavailableError
 
+_TRACEBACK = "Traceback (most recent call last)"
+_REASON_LINES = 20
+
 
 @dataclass(frozen=True)
 class DagRun:
@@ -46,8 +49,15 @@ class ImportProblem:
 
     @property
     def reason(self) -> str:
-        """The exception itself, the last paragraph of the trace."""
-        return self.trace.strip().rsplit("\n", 1)[-1]
+        """The exception itself with all lines of its message, up to 20: the trace's end, without the calls above."""
+        lines = self.trace.strip().splitlines()
+        header = max((n for n, line in enumerate(lines) if line.startswith(_TRACEBACK)), default=None)
+        if header is not None:
+            # Python indents the calls; a message's own indented lines come after its first.
+            begin = next((n for n in range(header + 1, len(lines)) if not lines[n].startswith(" ")), header)
+            lines = lines[begin:]
+        more = [f"… and {len(lines) - _REASON_LINES} lines more"] if len(lines) > _REASON_LINES else []
+        return "\n".join([*lines[:_REASON_LINES], *more])
 
 
 class AirflowApi:

@@ -50,6 +50,8 @@ def configuration(
             "execution_api_server_url": f"{url}/execution/",
             "hostname_callable": "socket.gethostname",
             "min_serialized_dag_update_interval": "5",
+            # A busy laptop reads late, too; the default of 30 s took away DAGs that nothing is wrong with.
+            "dagbag_import_timeout": "90.0",
         },
         "database": {"sql_alchemy_conn": database, "sql_alchemy_pool_size": "5", "sql_alchemy_max_overflow": "15"},
         "api": {"host": "127.0.0.1", "port": str(port), "base_url": url, "workers": "1", "secret_key": keys["api"]},
@@ -62,6 +64,8 @@ def configuration(
             "min_file_process_interval": "60",
             "parsing_processes": "1",
             "print_stats_interval": "0",
+            # In this order: a file's import, its whole process, and when a DAG that was not seen again is gone.
+            "dag_file_processor_timeout": "110",
             "stale_dag_threshold": "120",
         },
         "scheduler": {
@@ -73,7 +77,6 @@ def configuration(
         },
         "triggerer": {"capacity": "100", "triggerer_health_check_threshold": "60"},
         "logging": {"base_log_folder": str(home / "logs"), "logging_level": "INFO"},
-        "usage_data_collection": {"enabled": "False"},
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol
@@ -29,8 +29,8 @@ _DAGS_SECONDS = 1.0
 class Progress(Protocol):
     """Who watches a start."""
 
-    def ready(self, title: str, seconds: float) -> None:
-        """Something works now, so many seconds after the beginning."""
+    def ready(self, title: str, seconds: float, problems: Sequence[str] = ()) -> None:
+        """Something works now, so many seconds after the beginning, but for these problems."""
 
     def waiting(self, titles: tuple[str, ...]) -> None:
         """What is still to come."""
@@ -99,9 +99,9 @@ class BringUp:
                 self._mark(service.name, service.title)
         self._progress.waiting(self._awaited())
 
-    def _mark(self, name: str, title: str) -> None:
+    def _mark(self, name: str, title: str, problems: Sequence[str] = ()) -> None:
         self._ready.add(name)
-        self._progress.ready(title, time.monotonic() - self._begin)
+        self._progress.ready(title, time.monotonic() - self._begin, problems)
 
     def _make_databases(self) -> None:
         secrets = self._environment.secrets
@@ -138,8 +138,8 @@ class BringUp:
         airflow = AirflowApi(local.airflow_url, local.airflow_login.name, local.airflow_login.password)
         airflow.log_in()
         if errors := airflow.import_errors():
-            told = "; ".join(f"{error.file}: {error.reason}" for error in errors)
-            self._mark(_DAGS, f"DAGs, except what Airflow cannot read: {told}")
+            problems = [f"{error.file}: {error.reason}" for error in errors]
+            self._mark(_DAGS, "DAGs, except what Airflow cannot read", problems)
         elif all(airflow.has_dag(dag) for dag in self._environment.dags):
             self._mark(_DAGS, "DAGs")
 

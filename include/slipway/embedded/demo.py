@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from slipway.embedded.airflow_api import AirflowApi, DagRun, TaskRun
-from slipway.errors import SlipwayError
+from slipway.errors import ConfigurationError, SlipwayError
+from slipway.pipeline.spec import Pipeline
 
 POLL_SECONDS = 1.5
 GRACE_SECONDS = 45.0
@@ -32,6 +33,26 @@ class Journey:
     pipeline: str
     first: dt.date
     last: dt.date
+
+    @classmethod
+    def of(cls, pipeline: Pipeline, first: dt.date | None, days: int | None) -> Journey:
+        """So many days from ``first`` on; from the pipeline's start, and as many as a training waits for, where none.
+
+        Raises:
+            ConfigurationError: ``first`` lies before the pipeline's start, or the days in more than one month.
+        """
+        begin, count = first or pipeline.start, days or pipeline.training.min_new_partitions
+        if begin < pipeline.start:
+            raise ConfigurationError(
+                f"--first: expected a day from {pipeline.start} (the pipeline's start) on, got {begin}"
+            )
+        last = begin + dt.timedelta(days=count - 1)
+        if f"{last:%Y-%m}" != f"{begin:%Y-%m}":
+            raise ConfigurationError(
+                f"expected days of one month, since training counts new partitions by month; got {begin} to {last}: "
+                "choose another --first"
+            )
+        return cls(pipeline.name, begin, last)
 
     @property
     def month(self) -> str:

@@ -1,9 +1,11 @@
-"""What the demo reached, gathered from the ledger, the channel and the gateway: ``var/demo/report.json``."""
+"""What the demo reached, gathered from the ledger, the channel and the gateway."""
 
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -61,6 +63,15 @@ def build_report(
         },
         "seconds": dict(seconds),
     }
+
+
+def write_report(folder: Path, report: Mapping[str, Any]) -> Path:
+    """Write ``<pipeline>.json``, and ``report.json``, which is that of whichever demo ran last; returns the first."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{report['pipeline']}.json"
+    for each in (path, folder / "report.json"):
+        each.write_text(json.dumps(report, indent=2) + "\n")
+    return path
 
 
 def newest(statements: Sequence[Statement], what: str) -> Statement:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +10,7 @@ from rich.console import Console
 
 from slipway.embedded.airflow_api import AirflowApi
 from slipway.embedded.demo import Demo, Journey
-from slipway.embedded.demo_report import build_report, newest, seconds_of, show
+from slipway.embedded.demo_report import build_report, newest, seconds_of, show, write_report
 from slipway.embedded.local_settings import LocalSettings
 from slipway.embedded.stack import Stack
 from slipway.embedded.terminal import print_addresses, terminal_progress
@@ -24,7 +23,7 @@ LINES = ("ingest", "train", "release")
 
 
 def run_demo(place: Settings, journey: Journey, console: Console, *, stop: bool) -> Path:
-    """Run the demo and write ``var/demo/report.json``; returns its path.
+    """Run the demo and write ``var/demo/<pipeline>.json``, with ``report.json`` as its copy; returns its path.
 
     Raises:
         SlipwayError: the stack did not come up, or a run failed; unless ``stop``, the stack stays up for looking.
@@ -53,9 +52,7 @@ def _run(place: Settings, stack: Stack, journey: Journey, console: Console) -> t
     demo.run()
     tasks = {line: demo.tasks(line) for line in LINES}
     report = gather(local, journey, seconds_of(tasks, up, time.monotonic() - begin))
-    path = place.var / "demo" / "report.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    path = write_report(place.var / "demo", report)
     show(report, console)
     console.print(f"report: {path}", soft_wrap=True)
     return path, local

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import indent
 
 from rich.console import Console
 from rich.status import Status
@@ -19,8 +20,10 @@ class TerminalProgress:
         self._console = console
         self._status = status
 
-    def ready(self, title: str, seconds: float) -> None:
+    def ready(self, title: str, seconds: float, problems: Sequence[str] = ()) -> None:
         self._console.print(f"[green]ready[/] {title:<24} {seconds:5.1f} s")
+        for problem in problems:
+            self._console.print(indent(problem, " " * 6), style="yellow", soft_wrap=True, markup=False)
 
     def waiting(self, titles: tuple[str, ...]) -> None:
         if titles:
@@ -40,7 +43,12 @@ def print_addresses(stack: Stack, local: LocalSettings, console: Console) -> Non
     airflow, mlflow = local.airflow_login.name, local.mlflow_login.name
     for title, value, note in (
         ("Airflow", local.airflow_url, f"  user {airflow}, password: slipway_airflow.conn_password in {secrets}"),
-        ("MLflow", local.mlflow_url, f"  user {mlflow}, password: mlflow_default.conn_password in the same file"),
+        # MLflow opens in a mode for prompts and traces, whose menu has no models.
+        (
+            "MLflow",
+            f"{local.mlflow_url}/#/models",
+            f"  user {mlflow}, password: mlflow_default.conn_password in the same file",
+        ),
         ("Fleet gateway", local.channel.gateway, ""),
         ("lakeFS API", local.lake.endpoint, ""),
         ("Airflow CLI", f"{stack.layout.airflow_command} dags list", ""),

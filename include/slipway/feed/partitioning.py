@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import calendar
 import datetime as dt
 
 import pyarrow as pa
@@ -16,12 +17,12 @@ _EPOCH = dt.date(1970, 1, 1)
 def source_day(partition: dt.date, replay_year: int | None) -> dt.date:
     """The calendar day of the source that serves ``partition``.
 
-    Without ``replay_year`` that is the partition itself; with it, the same month and day of that year. 29 February
-    is served the 28th, so every partition of a leap year has data.
+    Without ``replay_year`` that is the partition itself; with it, the same month and day of that year. Where that
+    year has no 29 February, the 28th is served, so every partition of a leap year has data.
     """
     if replay_year is None:
         return partition
-    if (partition.month, partition.day) == (2, 29):
+    if (partition.month, partition.day) == (2, 29) and not calendar.isleap(replay_year):
         return dt.date(replay_year, 2, 28)
     return partition.replace(year=replay_year)
 

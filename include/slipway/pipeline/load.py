@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Sequence
 from pathlib import Path
 
 import yaml
@@ -42,22 +42,17 @@ def load_pipeline(path: Path) -> Pipeline:
     return pipeline
 
 
-def load_pipelines(folder: Path) -> dict[str, Pipeline]:
-    """Every pipeline of a folder by name, in the order of their names."""
-    return {path.stem: load_pipeline(path) for path in sorted(folder.glob("*.yaml"))}
-
-
-def readable_pipelines(folder: Path) -> dict[str, Pipeline]:
-    """As ``load_pipelines``, without those whose file is wrong: one mistake must not stop the other pipelines."""
-    found = {}
-    for path in sorted(folder.glob("*.yaml")):
-        with suppress(ConfigurationError):
-            found[path.stem] = load_pipeline(path)
-    return found
-
-
 def find_pipeline(folder: Path, name: str) -> Pipeline:
     """The pipeline of that name.
+
+    Raises:
+        ConfigurationError: as ``pipeline_file`` and ``load_pipeline``.
+    """
+    return load_pipeline(pipeline_file(folder, name))
+
+
+def pipeline_file(folder: Path, name: str) -> Path:
+    """The file of the pipeline of that name.
 
     Raises:
         ConfigurationError: there is none; the message lists those there are.
@@ -66,17 +61,22 @@ def find_pipeline(folder: Path, name: str) -> Pipeline:
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in folder.glob("*.yaml"))) or "none"
         raise ConfigurationError(f"no pipeline {name!r} in {folder} (there are: {known})")
-    return load_pipeline(path)
+    return path
+
+
+def told(path: Path, problems: Sequence[str]) -> str:
+    """What is wrong with a pipeline file, one line per problem, each beginning with its key."""
+    return "\n".join([f"{path}: {len(problems)} problem(s)", *(f"  {problem}" for problem in problems)])
 
 
 def _explain(path: Path, error: ValidationError) -> str:
-    lines = []
+    problems = []
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"]) or "(top level)"
         if problem["type"] == "extra_forbidden":
-            lines.append(f"  {key}: unknown key; remove it or correct its spelling")
+            problems.append(f"{key}: unknown key; remove it or correct its spelling")
         elif problem["type"] == "missing":
-            lines.append(f"  {key}: required key is missing")
+            problems.append(f"{key}: required key is missing")
         else:
-            lines.append(f"  {key}: {problem['msg']} (got {problem['input']!r:.80})")
-    return f"{path}: {len(lines)} problem(s)\n" + "\n".join(lines)
+            problems.append(f"{key}: {problem['msg']} (got {problem['input']!r:.80})")
+    return told(path, problems)

@@ -51,8 +51,8 @@ class TableSource(Spec):
 class Feed(Spec):
     """Where raw data comes from, one entry per table.
 
-    With ``replay_year`` a partition of any year is served the same calendar day of that year (29 February is served
-    the 28th), so a schedule that runs today has data.
+    With ``replay_year`` a partition of any year is served the same calendar day of that year (29 February the 28th,
+    where that year has none), so a schedule that runs today has data.
     """
 
     replay_year: Annotated[int, Field(ge=1970, le=2100)] | None = None
@@ -243,7 +243,7 @@ class Pipeline(Spec):
     schedule: str
     """Cron expression, UTC; one run per day-partition."""
     start: dt.date
-    """First partition the schedule may make."""
+    """First partition; the form and backfills may not ask for one before it either."""
     keep_run_branches_days: Annotated[int, Field(ge=1)] = 14
     """How long a run branch that was not published stays for inspection after its last change."""
     recheck: Annotated[float, Field(ge=0, le=1)] = 0.01

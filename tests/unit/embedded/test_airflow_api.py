@@ -2,13 +2,14 @@
 
 import json
 import threading
+import traceback
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from slipway.embedded.airflow_api import AirflowApi, ImportProblem
-from slipway.errors import UnavailableError
+from slipway.errors import ConfigurationError, UnavailableError
 
 RUNS = [{"dag_run_id": f"r{n}", "state": "success", "queued_at": "2026-11-01T00:00:00Z"} for n in range(250)]
 TRACE = "Traceback (most recent call last):\n  File \"dags/broken.py\"\nKeyError: 'a'\n"
@@ -52,6 +53,40 @@ def test_a_file_airflow_cannot_read_is_told_with_the_exception_itself(airflow):
     (problem,) = airflow.import_errors()
     assert (problem.file, problem.reason) == ("broken.py", "KeyError: 'a'")
     assert problem == ImportProblem("broken.py", TRACE)
+
+
+def trace_of(error: Exception) -> str:
+    """As Airflow keeps it: the last calls, and the exception."""
+    try:
+        raise error
+    except Exception:
+        return traceback.format_exc(limit=-2)
+
+
+@pytest.mark.parametrize(
+    "message", ["x.yaml: 1 problem(s)\n  shedule: unknown key", "a.yaml: 1\n  b: c\nd.yaml: 1\n  e: f", "one line", ""]
+)
+def test_a_reason_is_the_whole_message_without_the_calls(message):
+    told = ImportProblem("pipelines.py", trace_of(ConfigurationError(message))).reason
+    assert told == f"slipway.errors.ConfigurationError: {message}".rstrip(": ")
+
+
+def test_of_chained_exceptions_the_last_is_the_reason():
+    try:
+        try:
+            raise KeyError("a")
+        except KeyError as error:
+            raise ConfigurationError("x.yaml: 1 problem(s)\n  a: missing") from error
+    except ConfigurationError:
+        trace = traceback.format_exc(limit=-2)
+    told = ImportProblem("pipelines.py", trace).reason
+    assert told == "slipway.errors.ConfigurationError: x.yaml: 1 problem(s)\n  a: missing"
+
+
+def test_a_reason_without_a_trace_is_told_as_it_is_and_a_long_one_is_cut():
+    assert ImportProblem("a.py", "timeout after 30 s\n").reason == "timeout after 30 s"
+    long = ImportProblem("a.py", trace_of(ConfigurationError("\n".join(map(str, range(50)))))).reason.splitlines()
+    assert (len(long), long[-1]) == (21, "… and 30 lines more")
 
 
 def test_a_dag_airflow_has_not_read_is_missing_and_cannot_be_asked_for(airflow):

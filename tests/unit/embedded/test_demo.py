@@ -9,8 +9,12 @@ from rich.console import Console
 from slipway.embedded import demo as module
 from slipway.embedded.airflow_api import ImportProblem
 from slipway.embedded.demo import Demo, DemoError, Journey
+from slipway.errors import ConfigurationError
+from slipway.pipeline.load import find_pipeline
+from slipway.settings import settings
 from tests.simulators.airflow import AirflowSimulator
 
+FLIGHTS = find_pipeline(settings().pipelines, "flight_delay")
 JOURNEY = Journey("p", dt.date(2013, 1, 1), dt.date(2013, 1, 3))
 TRAIN, RELEASE = "p.train", "p.release"
 
@@ -19,6 +23,32 @@ TRAIN, RELEASE = "p.train", "p.release"
 def quick(monkeypatch):
     monkeypatch.setattr(module, "POLL_SECONDS", 0.0)
     monkeypatch.setattr(module, "GRACE_SECONDS", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "days", "span"),
+    [
+        (None, None, ("2013-01-01", "2013-01-14")),
+        (dt.date(2026, 3, 10), None, ("2026-03-10", "2026-03-23")),
+        (dt.date(2013, 2, 1), 28, ("2013-02-01", "2013-02-28")),
+    ],
+)
+def test_a_journey_takes_a_trainings_days_from_the_pipelines_start_unless_told_otherwise(first, days, span):
+    journey = Journey.of(FLIGHTS, first, days)
+    assert (journey.days[0], journey.days[-1]) == span
+
+
+@pytest.mark.parametrize(
+    ("first", "days", "says"),
+    [
+        (dt.date(2012, 12, 31), None, r"from 2013-01-01 \(the pipeline's start\) on, got 2012-12-31"),
+        (dt.date(2013, 1, 25), None, "days of one month.*2013-01-25 to 2013-02-07"),
+        (dt.date(2013, 1, 1), 366, "days of one month.*2013-01-01 to 2014-01-01"),
+    ],
+)
+def test_days_that_cannot_be_trained_on_are_refused_before_anything_is_started(first, days, says):
+    with pytest.raises(ConfigurationError, match=says):
+        Journey.of(FLIGHTS, first, days)
 
 
 def run(airflow: AirflowSimulator, timeout: float = 5) -> str:

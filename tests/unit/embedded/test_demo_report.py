@@ -1,9 +1,10 @@
 import datetime as dt
+import json
 
 import pytest
 
 from slipway.embedded.airflow_api import TaskRun
-from slipway.embedded.demo_report import build_report, newest, seconds_of
+from slipway.embedded.demo_report import build_report, newest, seconds_of, write_report
 from slipway.errors import SlipwayError
 from tests.simulators.ledger import statement
 
@@ -52,6 +53,14 @@ def test_only_devices_that_say_they_run_the_version_are_counted():
 
 def test_phases_carry_their_verdicts():
     assert report([])["release"]["phases"] == [{"percent": 5, "verdict": "pass"}]
+
+
+def test_every_pipeline_keeps_its_report_and_the_last_ones_is_there_under_a_fixed_name(tmp_path):
+    reports = [{**report([]), "pipeline": name} for name in ("flight_delay", "digit_reader")]
+    for one in reports:
+        assert json.loads(write_report(tmp_path / "demo", one).read_text()) == one
+    kept = {path.name: json.loads(path.read_text()) for path in (tmp_path / "demo").iterdir()}
+    assert kept == {"flight_delay.json": reports[0], "digit_reader.json": reports[1], "report.json": reports[1]}
 
 
 def test_the_newest_version_is_by_number_not_by_text():

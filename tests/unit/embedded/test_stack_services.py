@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -179,7 +180,7 @@ def test_keys_others_may_read_stop_a_start_before_anything_is_written_but_not_a_
 class Unwatched:
     """A start that nobody watches."""
 
-    def ready(self, title: str, seconds: float) -> None:
+    def ready(self, title: str, seconds: float, problems: Sequence[str] = ()) -> None:
         return
 
     def waiting(self, titles: tuple[str, ...]) -> None:
@@ -204,6 +205,24 @@ def test_airflows_configuration_survives_a_percent_sign(environment: Environment
     parser = configparser.ConfigParser()
     parser.read_string(text)
     assert parser["database"]["sql_alchemy_conn"] == "postgresql://a:%2F@host/db"
+
+
+def test_a_dag_file_may_take_long_to_read_and_its_dags_do_not_go_stale_meanwhile(environment: Environment) -> None:
+    keys = {"fernet": "", "jwt": "", "api": ""}
+    sections = airflow_home.configuration(environment.layout, 8080, "admin", "postgresql://", keys)
+    processor = sections["dag_processor"]
+    reading, whole = float(sections["core"]["dagbag_import_timeout"]), float(processor["dag_file_processor_timeout"])
+    assert 60 <= reading < whole < float(processor["stale_dag_threshold"])
+
+
+def test_every_setting_of_airflow_is_one_it_knows(environment: Environment) -> None:
+    from airflow.configuration import retrieve_configuration_description
+
+    known = retrieve_configuration_description(include_providers=False)
+    keys = {"fernet": "", "jwt": "", "api": ""}
+    sections = airflow_home.configuration(environment.layout, 8080, "admin", "postgresql://", keys)
+    named = {(section, option) for section, options in sections.items() for option in options}
+    assert named <= {(section, option) for section in known for option in known[section]["options"]}
 
 
 def test_a_connection_reaches_airflow_with_blank_fields_as_null(environment: Environment) -> None:

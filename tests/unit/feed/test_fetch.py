@@ -10,6 +10,7 @@ import pytest
 from slipway.errors import ConfigurationError, UnreadableDataError
 from slipway.feed.fetch import fetch
 from slipway.feed.parquet import to_parquet
+from slipway.feed.partitioning import source_day
 from slipway.pipeline.load import load_pipeline
 from slipway.pipeline.spec import Feed, TableSource
 from slipway.settings import settings
@@ -70,8 +71,13 @@ def test_another_year_is_served_the_same_calendar_day_with_the_sources_own_dates
     assert {when[:4] for when in replayed["weather"].column("time_hour").to_pylist()} == {"2013"}
 
 
-def test_leap_day_is_served_the_28th(flights: Feed) -> None:
+def test_leap_day_is_served_the_28th_where_the_replayed_year_has_none(flights: Feed) -> None:
     assert fetch(flights, dt.date(2024, 2, 29))["flights"].equals(fetch(flights, dt.date(2013, 2, 28))["flights"])
+
+
+@pytest.mark.parametrize("partition", [dt.date(2012, 2, 29), dt.date(2024, 2, 29)])
+def test_leap_day_is_served_itself_where_the_replayed_year_has_one(partition: dt.date) -> None:
+    assert source_day(partition, replay_year=2012) == dt.date(2012, 2, 29)
 
 
 def test_a_day_without_rows_comes_back_empty_with_its_columns(flights: Feed) -> None:

@@ -1,30 +1,10 @@
-from pathlib import Path
-
 import pytest
 import yaml
 
 from slipway.errors import ConfigurationError
-from slipway.pipeline.load import find_pipeline, load_pipeline, load_pipelines
+from slipway.pipeline.load import find_pipeline, load_pipeline
 from slipway.settings import settings
-
-EXAMPLE = settings().pipelines / "flight_delay.yaml"
-
-
-def written(folder: Path, change: dict[str, object], name: str = "flight_delay") -> Path:
-    raw = yaml.safe_load(EXAMPLE.read_text())
-    for key, value in change.items():
-        *parents, last = key.split(".")
-        place = raw
-        for parent in parents:
-            place = place[parent]
-        place[last] = value
-    path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(raw))
-    return path
-
-
-def test_every_pipeline_in_the_project_is_valid():
-    assert {"flight_delay", "digit_reader"} <= set(load_pipelines(settings().pipelines))
+from tests.unit.pipeline.changed import EXAMPLE, written
 
 
 def test_an_unknown_key_is_named_with_its_file_and_place(tmp_path):

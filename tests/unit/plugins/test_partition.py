@@ -7,6 +7,7 @@ import pytest
 from slipway.errors import ConfigurationError
 from slipway_airflow.partition import partition_of
 
+DAY = dt.timedelta(days=1)
 AFTER_MIDNIGHT = dt.datetime(2013, 2, 2, 0, 30, tzinfo=dt.UTC)
 
 
@@ -46,6 +47,16 @@ def test_a_day_that_has_not_ended_is_refused(days):
     day = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=days)
     with pytest.raises(ConfigurationError, match=rf"a day that has ended .*got {day}"):
         partition_of(Form({"partition": str(day)}))
+
+
+@pytest.mark.parametrize(
+    "run", [Form(), Form({"partition": "2013-01-05"}), Form({}, DagRun(partition_key="2013-01-05"))]
+)
+def test_the_pipelines_first_day_is_taken_and_the_day_before_it_refused(run):
+    day = partition_of(run)
+    assert partition_of(run, first=day) == day
+    with pytest.raises(ConfigurationError, match=rf"a day from {day + DAY} \(the pipeline's start\) on, got {day}"):
+        partition_of(run, first=day + DAY)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "2013-02-30", "2013"])
