@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from slipway.errors import SlipwayError
 from slipway.lake.client import Lake
 from slipway.ledger.store import Ledger
 from slipway.pipeline.load import find_pipeline
@@ -23,7 +24,14 @@ def ingest(contexts: Sequence[Context]) -> list[tuple[bool, dict[str, Any]]]:
     """Whether the partition of each run of an ingest line is published, and what to show of it."""
     connections.ledger.cache_clear()  # The triggerer outlives a change of the connections.
     lake, ledger = Lake(connections.lake_server()), connections.ledger()
-    return [_ingest(context, lake, ledger) for context in contexts]
+    return [_answer(context, lake, ledger) for context in contexts]
+
+
+def _answer(context: Context, lake: Lake, ledger: Ledger) -> tuple[bool, dict[str, Any]]:
+    try:
+        return _ingest(context, lake, ledger)
+    except SlipwayError as error:  # One run's refusal is no other's; its task meets it again and says so.
+        return False, {"reasons": [f"not decided: {type(error).__name__}: {error}"]}
 
 
 def _ingest(context: Context, lake: Lake, ledger: Ledger) -> tuple[bool, dict[str, Any]]:

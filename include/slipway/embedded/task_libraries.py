@@ -13,9 +13,13 @@ import sys
 
 TASK_LIBRARIES = (
     "airflow.dag_processing.dagbag",
+    "airflow.providers.standard.operators.python",
     "airflow.providers.standard.decorators.python",
+    "airflow.sdk.bases.operatorlink",
     "airflow.sdk.definitions.decorators.task_group",
     "airflow.sdk.execution_time.task_runner",
+    "airflow.triggers.base",
+    "cryptography.hazmat.primitives.serialization",
     "grpc",
     "grpc_status",
     "lakefs",
@@ -35,6 +39,8 @@ TASK_LIBRARIES = (
     "pyspark.sql.connect.session",
     "pyspark.sql.datasource",
     "rfc8785",
+    "securesystemslib.dsse",
+    "securesystemslib.signer",
 )
 
 

@@ -70,7 +70,7 @@ def test_only_the_airflow_processes_that_fork_load_the_libraries_of_tasks_before
         "airflow-api-server": (),
         "airflow-scheduler": ("--task-libraries",),
         "airflow-dag-processor": ("--task-libraries",),
-        "airflow-triggerer": (),
+        "airflow-triggerer": ("--task-libraries",),
     }
     assert {command[1] for command in commands.values()} == {start_python.__file__}
 
