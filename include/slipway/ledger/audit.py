@@ -83,11 +83,9 @@ def device(records: Records, fleet: Fleet, device_id: str, at: dt.datetime) -> D
     enrolled = _ask(lambda: fleet.devices(ran.pipeline), "gateway", gaps) or ()
     target = next((one.target for one in enrolled if one.device_id == device_id), None)
     version = ran.version
-    making = _ask(lambda: _making(records, ran.pipeline, version), "ledger", gaps)
-    release = next(
-        (step for step in (making.releases if making else ()) if released(step).release == ran.release), None
-    )
-    return DeviceAnswer(device_id, at, ran, target, making, release, tuple(gaps))
+    made = _ask(lambda: making(records, ran.pipeline, version), "ledger", gaps)
+    release = next((step for step in (made.releases if made else ()) if released(step).release == ran.release), None)
+    return DeviceAnswer(device_id, at, ran, target, made, release, tuple(gaps))
 
 
 def model(records: Records, fleet: Fleet, pipeline: str, version: str) -> ModelAnswer:
@@ -98,10 +96,10 @@ def model(records: Records, fleet: Fleet, pipeline: str, version: str) -> ModelA
         EvidenceError: a statement of its making does not verify.
         UnavailableError: the ledger does not answer.
     """
-    making, gaps = _making(records, pipeline, version), list[Gap]()
+    made, gaps = making(records, pipeline, version), list[Gap]()
     reigns = tuple(one for one in champions(records, pipeline) if one.version == version)
     devices = _ask(lambda: fleet.devices_of(pipeline, [version]), "gateway", gaps)
-    return ModelAnswer(pipeline, version, making, reigns, devices, tuple(gaps))
+    return ModelAnswer(pipeline, version, made, reigns, devices, tuple(gaps))
 
 
 def commit(records: Records, fleet: Fleet, asked: str) -> CommitAnswer:
@@ -147,7 +145,8 @@ def near(asked: str, known: Collection[str]) -> str:
     return f"there {'is' if len(like) == 1 else 'are'} {', '.join(like)}{' …' if len(known) > len(like) else ''}"
 
 
-def _making(records: Records, pipeline: str, version: str) -> Making:
+def making(records: Records, pipeline: str, version: str) -> Making:
+    """How a version was made; raises as ``model`` does."""
     if found := records.making(pipeline, version):
         return found
     require_pipeline(records, pipeline)
