@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
@@ -119,8 +120,8 @@ def commit(records: Records, fleet: Fleet, asked: str) -> CommitAnswer:
 def champions(records: Records, pipeline: str) -> tuple[Reign, ...]:
     """Which version was champion when, as completed releases say; an alias that was moved by hand is not among them."""
     done = [one for one in records.releases(pipeline) if one.outcome == "completed"]
-    ends = [*(one.ended for one in done[1:]), None]
-    return tuple(Reign(one.version, one.release, one.ended, end) for one, end in zip(done, ends, strict=True))
+    ends: list[dt.datetime | None] = [one.ended for one in done[1:]]
+    return tuple(Reign(one.version, one.release, one.ended, end) for one, end in zip(done, [*ends, None], strict=False))
 
 
 def released(step: Step) -> Released:
@@ -157,8 +158,10 @@ def making(records: Records, pipeline: str, version: str) -> Making:
 
 
 def _commit(records: Records, asked: str) -> FoundCommit:
-    if len(asked) < SHORTEST_PREFIX:
-        raise ConfigurationError(f"expected at least {SHORTEST_PREFIX} characters of a commit, got {asked!r}")
+    if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", asked):
+        raise ConfigurationError(
+            f"expected a commit's id, or at least {SHORTEST_PREFIX} hexadecimal digits of it, got {asked!r}"
+        )
     found = records.commits(asked)
     if not found:
         raise UnrecordedError(

@@ -52,7 +52,7 @@ def artifacts(registered: Statement) -> dict[str, str]:
     """Path in the version -> sha256 of what its devices run: ``targets/<target>/model.<kind>``."""
     start = f"versions/{registered.subject}/"
     inside = {name.removeprefix(start): sha for name, sha in registered.outputs.items() if name.startswith(start)}
-    return {path: sha for path, sha in sorted(inside.items()) if _is_artifact(path)}
+    return {path: inside[path] for path in sorted(inside, key=lambda path: path.split("/")) if _is_artifact(path)}
 
 
 def _is_artifact(path: str) -> bool:
