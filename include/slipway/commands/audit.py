@@ -53,7 +53,7 @@ def champions(name: Annotated[str, typer.Argument(help="The model.")], as_json: 
     """Which version was champion when, as releases say; an alias moved by hand is not seen."""
     with questions():
         audit.require_pipeline(source := records(), name)
-        reigns = audit.champions(source, name)
+        reigns = source.reigns(name)
         back = [one for one in source.releases(name) if one.outcome == "rolled_back"]
     data = {
         "model": name,

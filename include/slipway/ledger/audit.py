@@ -53,6 +53,10 @@ class Records(Protocol):
         """Every release that ended, oldest first."""
         ...
 
+    def reigns(self, pipeline: str, version: str | None = None) -> tuple[Reign, ...]:
+        """When versions, or one of them, were champion, as completed releases say, oldest first."""
+        ...
+
     def commits(self, prefix: str) -> tuple[FoundCommit, ...]:
         """The commits whose id begins so, a few at most."""
         ...
@@ -98,7 +102,7 @@ def model(records: Records, fleet: Fleet, pipeline: str, version: str) -> ModelA
         UnavailableError: the ledger does not answer.
     """
     made, gaps = making(records, pipeline, version), list[Gap]()
-    reigns = tuple(one for one in champions(records, pipeline) if one.version == version)
+    reigns = records.reigns(pipeline, version)
     devices = _ask(lambda: fleet.devices_of(pipeline, [version]), "gateway", gaps)
     return ModelAnswer(pipeline, version, made, reigns, devices, tuple(gaps))
 
@@ -115,13 +119,6 @@ def commit(records: Records, fleet: Fleet, asked: str) -> CommitAnswer:
     versions = records.made_of(found.commit)
     devices = _ask(lambda: _devices_of(fleet, versions), "gateway", gaps)
     return CommitAnswer(found.commit, found.repository, found.roles, found.subjects, versions, devices, tuple(gaps))
-
-
-def champions(records: Records, pipeline: str) -> tuple[Reign, ...]:
-    """Which version was champion when, as completed releases say; an alias that was moved by hand is not among them."""
-    done = [one for one in records.releases(pipeline) if one.outcome == "completed"]
-    ends: list[dt.datetime | None] = [one.ended for one in done[1:]]
-    return tuple(Reign(one.version, one.release, one.ended, end) for one, end in zip(done, [*ends, None], strict=False))
 
 
 def released(step: Step) -> Released:

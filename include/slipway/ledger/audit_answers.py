@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from slipway.ledger.statement import Statement
 from slipway.release.fleet_history import Ran
@@ -46,8 +47,7 @@ class Artifact:
     sha256: str
 
 
-@dataclass(frozen=True)
-class Released:
+class Released(NamedTuple):
     """How one release of a version ended."""
 
     version: str
@@ -127,15 +127,20 @@ class ModelAnswer:
     gaps: tuple[Gap, ...] = ()
 
 
-@dataclass(frozen=True)
-class Affected:
-    """A version that was made of a commit."""
+class Affected(NamedTuple):
+    """A version that was made of a commit. There may be 10,000 in an answer, so it is read where it is looked at."""
 
     pipeline: str
     version: str
     registered: dt.datetime
-    artifacts: tuple[Artifact, ...]
+    files: str
+    """Its artifacts as the ledger keeps them: JSON, path -> sha256."""
     releases: tuple[Released, ...]
+    """Oldest first."""
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        return artifacts_of(json.loads(self.files))
 
 
 @dataclass(frozen=True)
@@ -169,3 +174,8 @@ class FoundCommit:
     repository: str
     roles: tuple[str, ...]
     subjects: tuple[str, ...]
+
+
+def artifacts_of(files: Mapping[str, str]) -> tuple[Artifact, ...]:
+    """Path in the version -> sha256, as artifacts."""
+    return tuple(Artifact(path.split("/", 2)[1], path, sha) for path, sha in files.items())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from slipway.ledger.audit import Records, champions
+from slipway.ledger.audit import Records
 from slipway.ledger.audit_answers import CommitAnswer
 
 
@@ -59,7 +59,7 @@ def recalls(records: Records, answer: CommitAnswer) -> tuple[Recall, ...]:
 
 def _recall(records: Records, answer: CommitAnswer, pipeline: str, affected: set[str]) -> Recall:
     running = {ran.device_id for ran in answer.running if ran.pipeline == pipeline}
-    reigns = champions(records, pipeline)
+    reigns = records.reigns(pipeline)
     champion = reigns[-1].version if reigns else None
     once = {reign.version for reign in reigns} - affected
     newest = next((version for version in reversed(records.versions(pipeline)) if version in once), None)

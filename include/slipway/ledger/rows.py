@@ -35,7 +35,10 @@ def related_rows(number: int, statement: Statement, makers: Mapping[int, str]) -
     rows: Rows = {
         OUTPUT: [{"statement": number, "name": name, "sha256": sha} for name, sha in statement.outputs.items()],
         LINK: [{"child": number, "parent": parent} for parent in makers],
-        COMMIT: [{"statement": number, "role": role, **_commit(at)} for role, at in statement.commits.items()],
+        COMMIT: [
+            {"statement": number, "stage": statement.stage, "role": role, **_commit(at)}
+            for role, at in statement.commits.items()
+        ],
     }
     if statement.stage == "register":
         trained = next((maker for maker, stage in makers.items() if stage == "train"), None)

@@ -56,9 +56,13 @@ COMMIT = sa.Table(
     sa.Column("role", sa.String(32), primary_key=True),
     sa.Column("repository", sa.String(64), nullable=False),
     sa.Column("commit", sa.String(64), nullable=False),
-    sa.Index("slipway_commit_id", "commit", "statement"),
+    sa.Column("stage", sa.String(64), nullable=False),
+    sa.Index("slipway_commit_id", "commit", "stage", "role", "statement"),
 )
-"""A commit of lakeFS that a statement read or made, by its role in the statement."""
+"""A commit of lakeFS that a statement of a stage read or made, by its role in the statement.
+
+``stage`` is the statement's: thousands of trainings are pinned to one commit, and each makes statements of many stages.
+"""
 
 EFFECT = sa.Table(
     "slipway_effect",
@@ -115,5 +119,6 @@ RELEASE = sa.Table(
     sa.Column("outcome", sa.String(32), nullable=False),
     sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
     sa.Index("slipway_release_version", "pipeline", "version"),
+    sa.Index("slipway_release_time", "pipeline", "outcome", "finished"),
 )
 """A release that ended: ``completed`` or ``rolled_back``."""

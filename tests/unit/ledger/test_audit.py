@@ -196,7 +196,7 @@ def test_a_rolled_back_release_makes_no_champion(tmp_path):
     world.past.version("4", [MONDAY])
     world.past.release("4", "rolled_back")
     world.past.release("1", at=5)
-    assert [(one.version, one.since, one.until) for one in audit.champions(world.records, "shop")] == [
+    assert [(one.version, one.since, one.until) for one in world.records.reigns("shop")] == [
         ("1", hour(1), hour(2)),
         ("2", hour(2), hour(3)),
         ("3", hour(3), hour(5)),
