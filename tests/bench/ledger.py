@@ -209,7 +209,7 @@ def main() -> None:
     parser.add_argument("--releases", type=int, default=10_000)
     parser.add_argument("--days", type=int, default=365, help="partitions that every training reads")
     parser.add_argument("--devices", type=int, default=1_000)
-    parser.add_argument("--stretches", type=int, default=2, help="versions that each device ran")
+    parser.add_argument("--stretches", type=int, default=1, help="versions that each device ran")
     parser.add_argument("--times", type=int, default=200, help="questions of each kind")
     parser.add_argument("--output", type=Path, default=settings().var / "bench" / "ledger.json")
     given = parser.parse_args()

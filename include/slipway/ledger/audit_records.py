@@ -14,6 +14,8 @@ from slipway.ledger.store import Ledger
 
 _FEW = 5
 _COMPLETED = "completed"
+_STAGES = ("ingest", "features", "train", "export", "compile", "register")
+"""Those that name commits of the lake, in the order of the line."""
 
 
 class LedgerRecords:
@@ -169,8 +171,9 @@ def _of_version(table: sa.Table, pipeline: str, version: str) -> sa.Select[tuple
 
 def _found(connection: sa.Connection, commit: str) -> FoundCommit:
     here = COMMIT.c.commit == commit
-    places = sa.select(COMMIT.c.repository, COMMIT.c.role).distinct().where(here)
-    named = connection.execute(places.order_by(COMMIT.c.role)).all()
+    # One row of each stage is enough: thousands of trainings may be pinned to one commit.
+    of = [sa.select(COMMIT).where(here, COMMIT.c.stage == stage).limit(1).subquery() for stage in _STAGES]
+    named = connection.execute(sa.union_all(*(sa.select(one.c.repository, one.c.role) for one in of))).all()
     about = sa.select(STATEMENT.c.stage, STATEMENT.c.subject).join(COMMIT, COMMIT.c.statement == STATEMENT.c.id)
     few = connection.execute(about.where(here).order_by(STATEMENT.c.id).limit(_FEW))
     subjects = tuple(dict.fromkeys(f"{row.stage} {row.subject}" for row in few))
