@@ -6,6 +6,8 @@ statement whether it verifies.
 
 from __future__ import annotations
 
+import datetime as dt
+import re
 from typing import Annotated, Any
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
@@ -17,14 +19,34 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, RedirectResponse
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from slipway.errors import SlipwayError, UnavailableError
-from slipway.ledger.inspection import Inspection, Seen
+from slipway.errors import (
+    ConfigurationError,
+    ReleaseError,
+    SlipwayError,
+    UnavailableError,
+    UnknownDeviceError,
+    UnrecordedError,
+)
+from slipway.ledger import audit
+from slipway.ledger.audit_records import LedgerRecords
+from slipway.ledger.inspection import SHORTEST_PREFIX, Inspection, Seen
+from slipway.ledger.pages.commit import commit_page
+from slipway.ledger.pages.device import device_page
 from slipway.ledger.pages.document import HEADERS, message
-from slipway.ledger.pages.overview import Versions, champion_of, decision_page, overview_page, pipeline_page
+from slipway.ledger.pages.overview import (
+    Versions,
+    champion_of,
+    choice_page,
+    decision_page,
+    overview_page,
+    pipeline_page,
+)
 from slipway.ledger.pages.statement import Around, statement_page
 from slipway.ledger.pages.version import partitions_page, version_page
 from slipway.ledger.store import Ledger
 from slipway.pipeline.load import readable_pipelines
+from slipway.release.fleet_history import Ran
+from slipway.release.gateway_client import GatewayClient
 from slipway.settings import settings
 from slipway_airflow import connections
 from slipway_airflow.page_access import may_see, require_sight
@@ -34,11 +56,14 @@ from slipway_airflow.reuse_note import KEY
 _OVERVIEW, _PAGE = 8, 50
 """Versions of a pipeline on the page of all pipelines, and on its own."""
 _USERS = 30
+_HEX = re.compile(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}")
 
 app = FastAPI(title="Slipway's provenance", docs_url=None, redoc_url=None, openapi_url=None)
 
 Pipeline = Annotated[str, Path(pattern=r"^[a-z][a-z0-9_]{1,40}$")]
 Version = Annotated[str, Path(min_length=1, max_length=200)]
+Commit = Annotated[str, Path(pattern=r"^[0-9a-f]{8,64}$")]
+Device = Annotated[str, Path(min_length=1, max_length=200)]
 Name = Annotated[str, Path(max_length=250)]
 Fingerprint = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
 
@@ -70,7 +95,8 @@ def failed(request: Request, error: SlipwayError) -> Response:
     """What the ledger or the gateway answered instead."""
     if isinstance(error, UnavailableError):
         return refused(request, HTTPException(503, str(error), headers={"Retry-After": "5"}))
-    return refused(request, HTTPException(502, str(error)))
+    unknown = isinstance(error, UnrecordedError | UnknownDeviceError)
+    return refused(request, HTTPException(404 if unknown else 502, str(error)))
 
 
 def inspection(_user: GetUserDep) -> Inspection:
@@ -123,6 +149,59 @@ def decision(
     return _page(decision_page(task, brief, made[0] if made else None, page_links()))
 
 
+@app.get("/find")
+def find(user: GetUserDep, ledger: Inspected, q: Annotated[str, Query(max_length=200)]) -> Response:
+    """The page that what somebody typed means: a statement, a commit, a version, else a device."""
+    asked, links = q.strip(), page_links()
+    seen = {name: one for name, one in readable_pipelines(settings().pipelines).items() if may_see(user, name)}
+    found = []
+    if _HEX.fullmatch(asked):
+        found += [
+            (f"{one.stage} of {one.subject}", links.statement(one.fingerprint))
+            for one in ledger.begins(asked)
+            if one.pipeline in seen
+        ]
+        found += [
+            (f"commit {one.commit} of {one.repository}", links.commit(one.commit))
+            for one in LedgerRecords(ledger.ledger).commits(asked)
+            if one.repository in {pipeline.repository for pipeline in seen.values()}
+        ]
+    for name in seen:
+        number = asked.removeprefix(name).lstrip(" ,/:@").removeprefix("version ")
+        if number and ledger.about(name, "register", [number]):
+            found.append((f"version {number} of {name}", links.version(name, number)))
+    if len(found) > 1:
+        return _page(choice_page(asked, found, links))
+    return RedirectResponse(found[0][1] if found else links.device(asked), status_code=303)
+
+
+@app.get("/commits/{commit}")
+def commit(user: GetUserDep, ledger: Inspected, commit: Commit) -> Response:
+    """What was made of a commit, and which devices run it."""
+    try:
+        answer = audit.commit(LedgerRecords(ledger.ledger), _fleet(), commit)
+    except ConfigurationError as error:
+        raise HTTPException(404, str(error)) from error
+    known = readable_pipelines(settings().pipelines).values()
+    own = {pipeline.name for pipeline in known if pipeline.repository == answer.repository}
+    require_sight(user, *sorted(own | {one.pipeline for one in answer.versions}))
+    return _page(commit_page(answer, page_links()))
+
+
+@app.get("/devices/{device}")
+def device(user: GetUserDep, ledger: Inspected, device: Device, at: str | None = None) -> Response:
+    """What drove a device at a time (ISO 8601, UTC where it names no zone); now, when none is given."""
+    fleet = _fleet()
+    answer = audit.device(LedgerRecords(ledger.ledger), fleet, device, _moment(at))
+    history = fleet.history(device)
+    require_sight(user, *sorted({one.pipeline for one in history}))
+    ran = answer.ran
+    registered = ledger.about(ran.pipeline, "register", [ran.version]) if ran and ran.version else []
+    chain = ledger.chain(registered[0].fingerprint) if registered else []
+    flaw = ledger.flaw(chain) if chain else None
+    return _page(device_page(answer, history, chain, flaw, page_links()))
+
+
 @app.get("/{pipeline}")
 def versions(user: GetUserDep, ledger: Inspected, pipeline: Pipeline, before: int | None = None) -> Response:
     """The versions of a pipeline, newest first."""
@@ -138,9 +217,17 @@ def version(user: GetUserDep, ledger: Inspected, pipeline: Pipeline, version: Ve
     """How a version was made."""
     require_sight(user, pipeline)
     chain = _chain(ledger, pipeline, version)
-    champion = champion_of(ledger.newest(pipeline, "release", _PAGE)) == version
-    releases = ledger.about(pipeline, "release", [version])
-    return _page(version_page(chain, releases, ledger.flaw(chain), champion, page_links()))
+    devices, silence = _devices_of(pipeline, version)
+    page = version_page(
+        chain,
+        ledger.about(pipeline, "release", [version]),
+        page_links(),
+        flaw=ledger.flaw(chain),
+        champion=champion_of(ledger.newest(pipeline, "release", _PAGE)) == version,
+        devices=devices,
+        silence=silence,
+    )
+    return _page(page)
 
 
 @app.get("/{pipeline}/versions/{version}/{stage}")
@@ -159,6 +246,27 @@ def _chain(ledger: Inspection, pipeline: str, version: str) -> list[Seen]:
     if not registered:
         raise HTTPException(404, f"The ledger has no statement of how version {version} of {pipeline} was made.")
     return ledger.chain(registered[0].fingerprint)
+
+
+def _fleet() -> GatewayClient:
+    # One attempt: somebody waits for the page, and can ask again.
+    return GatewayClient(connections.channel(), attempts=1)
+
+
+def _devices_of(pipeline: str, version: str) -> tuple[tuple[Ran, ...] | None, str]:
+    """Every time a device ran a version, or why that is not known."""
+    try:
+        return _fleet().devices_of(pipeline, [version]), ""
+    except (UnavailableError, ReleaseError) as error:
+        return None, str(error)
+
+
+def _moment(text: str | None) -> dt.datetime:
+    try:
+        asked = dt.datetime.fromisoformat(text) if text else dt.datetime.now(dt.UTC)
+    except ValueError as error:
+        raise HTTPException(400, f"at: expected a time such as 2026-03-01T14:03Z, got {text!r}") from error
+    return asked if asked.tzinfo else asked.replace(tzinfo=dt.UTC)
 
 
 def _versions(ledger: Inspection, pipeline: str, most: int, before: int | None = None) -> Versions:

@@ -4,12 +4,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import sqlalchemy as sa
+from airflow.api_fastapi.common.db.common import _get_session
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi.testclient import TestClient
+from tests.simulators.past import FleetSimulator
 
 from slipway.connections import LedgerConnection
 from slipway.ledger.schema import STATEMENT
 from slipway_airflow import connections, page_access, provenance_page
+from slipway_airflow.reuse_link import HitOrMissLink
 from tests.simulators.ledger import ledger_at
 from tests.simulators.making import AIRFLOW, making, record_making
 
@@ -123,7 +126,7 @@ def test_a_changed_statement_is_shown_as_broken_and_so_is_every_version_made_of_
     own = forged.envelope.to_dict()["signatures"][0]["sig"]
     spoil(ledger, "export", envelope=text.replace(own, other))
     page = browser.get("/flight_delay/versions/3").text
-    assert "Not proved." in page and "✗ does not verify" in page and page.count('class="node broken"') == 1
+    assert "Not proved." in page and "✗ does not verify" in page and page.count('class="node broken') == 2
     one = browser.get(f"/statements/{made.exported.fingerprint}").text
     assert "Does not verify." in one and "was changed" in one and "<b>Verifies.</b>" not in one
     spoil(ledger, "export", envelope="{}")
@@ -144,7 +147,11 @@ def test_a_missing_link_is_named_on_the_statement_that_lacks_it(browser, ledger)
     made = making()
     ledger.record(*(one for one in made.all if one.stage != "export"))
     page = browser.get("/flight_delay/versions/3").text
-    assert "Not proved." in page and "✗ a link is missing" in page
+    assert (
+        "Not proved." in page
+        and "✗ not proved" in page
+        and "nobody is on record for models/export/3/model.onnx" in page
+    )
     assert "nobody is on record for it" in browser.get(f"/statements/{made.registered.fingerprint}").text
 
 
@@ -249,3 +256,148 @@ def test_airflows_navigation_leads_to_the_pages_also_behind_a_proxy_with_a_path(
     (entry,) = SlipwayPlugin.external_views
     assert (entry["href"], entry["destination"]) == ("slipway/provenance/", "nav") and "url_route" not in entry
     assert "/slipway/provenance" in {served["url_prefix"] for served in SlipwayPlugin.fastapi_apps}
+
+
+@pytest.fixture
+def fleet(monkeypatch):
+    made = FleetSimulator()
+    made.runs("car-1", "1", -640_000, "flight_delay-1-0", pipeline="flight_delay")
+    made.runs("car-1", "2", -600_000, "flight_delay-2-0", pipeline="flight_delay")
+    made.runs("car-2", "1", -640_000, "flight_delay-1-0", pipeline="flight_delay")
+    made.enrolled["car-1"] = "x86-cpu-int8"
+    monkeypatch.setattr(provenance_page, "_fleet", lambda: made)
+    return made
+
+
+@pytest.fixture
+def versions(ledger):
+    made = making("1"), making("2", lr=0.002, hours=9)
+    for one in made:
+        record_making(ledger, one)
+    return made
+
+
+def test_a_commit_shows_the_versions_made_of_it_and_the_devices_that_run_them(browser, fleet, versions):
+    commit = versions[0].trained.commits["data"].partition("@")[2]
+    page = browser.get(f"/commits/{commit}").text
+    assert "/flight_delay/versions/1" in page and "/flight_delay/versions/2" in page
+    assert "<b>2 versions</b> made of it; 2 devices run one of them now." in page
+    assert "/devices/car-1" in page and "/devices/car-2" in page
+    only = browser.get(f"/commits/{versions[1].trained.commits['model'].partition('@')[2]}").text
+    assert (
+        "/flight_delay/versions/2" in only and "/flight_delay/versions/1" not in only and "/devices/car-2" not in only
+    )
+
+
+def test_a_device_shows_what_drove_it_then_and_how_that_was_made(browser, fleet, versions):
+    page = browser.get("/devices/car-1").text
+    assert "What drove car-1" in page and "Proved." in page and versions[1].registered.fingerprint in page
+    assert "x86-cpu-int8" in page and "openvino-cpu" not in page.partition("What it ran")[0]
+    assert versions[1].released[0].fingerprint in page
+    then = browser.get("/devices/car-1?at=2027-01-01T00:00").text
+    assert versions[0].registered.fingerprint in then
+    assert "Not known." in browser.get("/devices/car-1?at=1999-01-01T00:00Z").text
+
+
+def test_a_gateway_that_is_down_leaves_a_gap_that_is_red_where_the_ledger_can_still_answer(browser, fleet, versions):
+    fleet.reachable = False
+    commit = versions[0].trained.commits["data"].partition("@")[2]
+    page = browser.get(f"/commits/{commit}")
+    assert page.status_code == 200 and "which devices run them is not known now" in page.text
+    assert "<b>Not known.</b> no answer" in page.text and "0 devices" not in page.text
+    version = browser.get("/flight_delay/versions/1")
+    assert version.status_code == 200 and "the gateway is silent" in version.text and "0 devices" not in version.text
+    device = browser.get("/devices/car-1")
+    assert (device.status_code, device.headers["retry-after"]) == (503, "5")
+
+
+def test_an_unknown_commit_device_and_an_unreadable_time_are_pages_that_say_so(browser, fleet, versions):
+    for path in ("/commits/" + "0" * 64, "/commits/short", "/devices/car-99"):
+        answer = browser.get(path)
+        assert answer.status_code == 404 and "Not found" in answer.text, path
+    assert browser.get("/devices/car-1?at=yesterday").status_code == 400
+
+
+def test_a_recall_list_with_something_this_person_may_not_see_is_not_shown_in_part(browser, fleet, versions, manager):
+    manager.hidden = {"flight_delay"}
+    for path in ("/commits/" + versions[0].trained.commits["data"].partition("@")[2], "/devices/car-1"):
+        answer = browser.get(path)
+        assert answer.status_code == 403 and "versions/1" not in answer.text
+    found = browser.get(f"/find?q={versions[0].trained.fingerprint}")
+    assert found.headers["location"].endswith(f"/devices/{versions[0].trained.fingerprint}")
+
+
+@pytest.mark.parametrize(
+    ("asked", "path"),
+    [("car-1", "/devices/car-1"), ("flight_delay 2", "/flight_delay/versions/2"), ("2", "/flight_delay/versions/2"),
+     ("flight_delay, version 2", "/flight_delay/versions/2"), ("../..//evil", "/devices/..%2F..%2F%2Fevil")],
+)  # fmt: skip
+def test_a_search_leads_to_what_was_meant(browser, fleet, versions, asked, path):
+    answer = browser.get("/find", params={"q": asked})
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"https://airflow.example.com/data/slipway/provenance{path}"
+
+
+def test_a_search_finds_statements_and_commits_by_how_they_begin(browser, fleet, versions):
+    fingerprint = versions[0].trained.fingerprint
+    commit = versions[0].trained.commits["model"].partition("@")[2]
+    for asked, path in ((fingerprint[:12], f"/statements/{fingerprint}"), (commit[:12], f"/commits/{commit}")):
+        assert browser.get("/find", params={"q": asked}).headers["location"].endswith(path)
+
+
+class DecidedTask:
+    """A task instance as the worker has it when the task ends."""
+
+    dag_id, task_id, run_id = "flight_delay.train", "compile", "manual__2026-03-01T00:00:00+00:00"
+
+    def __init__(self, map_index, brief):
+        self.map_index, self.brief = map_index, brief
+
+    def xcom_pull(self, *, task_ids, key, map_indexes, default):
+        assert (task_ids, key, map_indexes) == (self.task_id, "hit_or_miss", self.map_index)
+        return self.brief or default
+
+
+def test_a_pod_task_has_a_button_that_leads_to_what_it_decided(ledger, dags):
+    pods = [task for task in dags["flight_delay.train"].tasks if task.task_id in ("train", "export", "compile")]
+    assert [[link.name for link in task.operator_extra_links] for task in pods] == [["Hit or miss"]] * 3
+    base = "https://airflow.example.com/data/slipway/provenance/tasks/flight_delay.train"
+    link = HitOrMissLink().get_link(None, ti_key=DecidedTask(2, {"outcome": "hit"}))
+    assert link == f"{base}/manual__2026-03-01T00%3A00%3A00%2B00%3A00/compile?map_index=2"
+    assert "?" not in HitOrMissLink().get_link(None, ti_key=DecidedTask(-1, {"outcome": "hit"}))
+    assert HitOrMissLink().get_link(None, ti_key=DecidedTask(-1, None)) == ""
+
+
+@pytest.fixture
+def xcoms(browser, monkeypatch):
+    """What tasks pushed, in place of Airflow's database."""
+    kept = {}
+
+    class Session:
+        def scalar(self, query):
+            asked = query.compile().params
+            return kept.get((asked["dag_id_1"], asked["run_id_1"], asked["task_id_1"], asked["map_index_1"]))
+
+    overrides = provenance_page.app.dependency_overrides
+    overrides[_get_session] = Session
+    monkeypatch.setattr(provenance_page.XComModel, "deserialize_value", staticmethod(lambda kept: kept))
+    (route,) = [one for one in provenance_page.app.routes if one.path.startswith("/tasks/")]
+    overrides[route.dependencies[0].dependency] = lambda: None
+    return kept
+
+
+def test_what_a_task_decided_is_a_page_with_the_reasons_and_a_way_to_the_statement(browser, versions, xcoms):
+    trained = versions[1].trained
+    brief = {
+        "stage": "train", "subject": trained.subject, "fingerprint": trained.fingerprint, "outcome": "miss",
+        "reasons": ["parameter lr 0.001 → 0.002", "<b>"],
+    }  # fmt: skip
+    xcoms["flight_delay.train", "run 1", "train", -1] = brief
+    page = browser.get("/tasks/flight_delay.train/run%201/train").text
+    assert (
+        f"train of {trained.subject}: miss" in page and "<li>parameter lr 0.001 → 0.002</li><li>&lt;b&gt;</li>" in page
+    )
+    assert f"/statements/{trained.fingerprint}" in page
+    xcoms["flight_delay.train", "run 1", "compile", 2] = {**brief, "fingerprint": "0" * 64}
+    assert "no statement of it yet" in browser.get("/tasks/flight_delay.train/run%201/compile?map_index=2").text
+    assert browser.get("/tasks/flight_delay.train/run%202/train").status_code == 404

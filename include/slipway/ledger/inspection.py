@@ -15,7 +15,6 @@ from securesystemslib.dsse import Envelope
 
 from slipway.errors import EvidenceError
 from slipway.ledger import bundle
-from slipway.ledger.database import database
 from slipway.ledger.envelope import from_json, verify
 from slipway.ledger.intoto import from_payload
 from slipway.ledger.schema import LINK, OUTPUT, STATEMENT
@@ -58,6 +57,7 @@ class Seen:
 class Place:
     """Which statement made or used something, as the ledger's rows say."""
 
+    pipeline: str
     fingerprint: str
     stage: str
     subject: str
@@ -67,7 +67,8 @@ class Inspection:
     """Reads one ledger. Every method raises UnavailableError when its database does not answer."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._database = database(ledger.connection)
+        self.ledger = ledger
+        self._database = ledger.database
         self._trust = ledger.trust()
 
     def claims(self, fingerprint: str) -> list[Seen]:
@@ -140,7 +141,7 @@ class Inspection:
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
         return {
-            row.name: Place(row.fingerprint, row.stage, row.subject)
+            row.name: Place(row.pipeline, row.fingerprint, row.stage, row.subject)
             for row in rows
             if statement.materials.get(row.name) == row.sha256 and row.fingerprint != statement.fingerprint
         }
@@ -155,7 +156,7 @@ class Inspection:
     def _places(self, query: sa.Select[Any]) -> list[Place]:
         with self._database.transaction() as connection:
             rows = connection.execute(query).all()
-        return [Place(row.fingerprint, row.stage, row.subject) for row in rows]
+        return [Place(row.pipeline, row.fingerprint, row.stage, row.subject) for row in rows]
 
     def _see(self, query: sa.Select[Any], most: int | None = None) -> list[Seen]:
         with self._database.transaction() as connection:
@@ -163,7 +164,7 @@ class Inspection:
         return [_seen(row, self._trust) for row in rows]
 
 
-_PLACE = (STATEMENT.c.fingerprint, STATEMENT.c.stage, STATEMENT.c.subject)
+_PLACE = (STATEMENT.c.pipeline, STATEMENT.c.fingerprint, STATEMENT.c.stage, STATEMENT.c.subject)
 
 
 def _seen(row: Any, trust: Trust) -> Seen:

@@ -22,10 +22,11 @@ body{margin:0;background:var(--page);color:var(--ink);font:15px/1.45 system-ui,s
 header{background:var(--card);border-bottom:1px solid var(--line)}
 header div{max-width:1280px;margin:auto;padding:10px 20px;display:flex;gap:24px;align-items:center;flex-wrap:wrap}
 header a{font-weight:650;color:var(--ink);text-decoration:none}
-form{margin-left:auto;display:flex;gap:8px}
+form{display:flex;gap:8px;align-items:center}
+header form{margin-left:auto}
 input,button{font:inherit;color:inherit;background:var(--page);border:1px solid var(--line);border-radius:6px;
 padding:5px 10px}
-input{width:330px;max-width:60vw}
+input[type=search]{width:330px;max-width:60vw}
 button{cursor:pointer}
 main{max-width:1280px;margin:auto;padding:20px}
 h1{font-size:22px;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:16px;margin:26px 0 8px}
@@ -53,7 +54,7 @@ th{font-weight:600;color:var(--soft);white-space:nowrap}
 code,pre{font:13px/1.45 ui-monospace,monospace}
 pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere}
 ul{margin:4px 0;padding-left:20px}
-details+details{margin-top:8px}
+details{margin-top:8px}
 summary{cursor:pointer}
 .facts th{width:130px}
 svg{display:block;margin:auto}

@@ -9,11 +9,13 @@ from typing import Literal
 
 State = Literal["plain", "good", "broken"]
 
-_WIDTH, _GAP_X, _GAP_Y = 144, 28, 18  # of a box, and between boxes, in CSS pixels
+_WIDTH, _GAP_X, _GAP_Y = 128, 22, 18  # of a box, and between boxes, in CSS pixels
 _HEAD = 30  # the height of the columns' names
 _MARGIN = 4  # room for a thick border
+_PAD = 11  # between a box's border and its text
 _TITLE, _LINE = 17, 16  # heights of a line
-_FITS_TITLE, _FITS_LINE = 17, 21  # characters that fit into a box
+_BESIDE = 2  # links at a box's foot that fit beside each other
+_FITS_TITLE, _FITS_LINE = 15, 18  # characters that fit into a box
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ class Node:
 
     @property
     def height(self) -> int:
-        return 14 + _TITLE * len(self._titles) + _LINE * len(self.lines) + (20 if self.outside else 2)
+        return 14 + _TITLE * len(self._titles) + _LINE * (len(self.lines) + self._rows) + (4 if self._rows else 2)
+
+    @property
+    def _rows(self) -> int:
+        return -(-len(self.outside) // _BESIDE)
 
     def draw(self, x: int, y: int) -> str:
         """The box with its upper left corner there."""
@@ -54,10 +60,10 @@ class Node:
         inside = ""
         for text in self._titles:
             down += _TITLE
-            inside += f'<text class="title" x="{x + 12}" y="{down - 4}">{escape(text)}</text>'
+            inside += f'<text class="title" x="{x + _PAD}" y="{down - 4}">{escape(text)}</text>'
         for line in self.lines:
             down += _LINE
-            inside += f'<text class="{line.kind}" x="{x + 12}" y="{down - 4}">{escape(cut(line.text))}</text>'
+            inside += f'<text class="{line.kind}" x="{x + _PAD}" y="{down - 4}">{escape(cut(line.text))}</text>'
         title = f"<title>{escape(self.hover)}</title>" if self.hover else ""
         box = f'<rect x="{x}" y="{y}" width="{_WIDTH}" height="{self.height}" rx="8"/>{inside}'
         if self.href:
@@ -66,13 +72,14 @@ class Node:
         else:
             box = title + box
         classes = " ".join(["node", *(["broken"] * (self.state == "broken")), *(["marked"] * self.marked)])
-        return f'<g class="{classes}">{box}{self._feet(x + 12, y + self.height - 9)}</g>\n'
+        return f'<g class="{classes}">{box}{self._feet(x + _PAD, y + self.height - 9)}</g>\n'
 
-    def _feet(self, x: int, y: int) -> str:
-        feet, right = "", x
-        for text, address in self.outside:
-            feet += f'<a href="{escape(address)}"><text class="out" x="{right}" y="{y}">{escape(text)}</text></a>'
-            right += 6 * len(text) + 13
+    def _feet(self, x: int, bottom: int) -> str:
+        feet = ""
+        for number, (text, address) in enumerate(self.outside):
+            row, place = divmod(number, _BESIDE)
+            across, down = x + place * (_WIDTH - 2 * _PAD) // _BESIDE, bottom - (self._rows - 1 - row) * _LINE
+            feet += f'<a href="{escape(address)}"><text class="out" x="{across}" y="{down}">{escape(text)}</text></a>'
         return feet
 
 

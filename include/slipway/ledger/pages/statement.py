@@ -13,7 +13,7 @@ from slipway.identity.explain import closest, differences
 from slipway.ledger.inspection import Place, Seen
 from slipway.ledger.pages.document import document, facts, link, moment, table, verdict
 from slipway.ledger.pages.links import Links, outside
-from slipway.ledger.pages.version import COLUMNS
+from slipway.ledger.pages.making import COLUMNS
 from slipway.ledger.statement import Statement
 from slipway.ledger.trust import role_of
 
@@ -40,7 +40,7 @@ class Around:
 
 def statement_page(seen: Seen, around: Around, links: Links) -> bytes:
     """The page of a statement."""
-    title = f"{seen.stage} of {seen.pipeline}, {seen.subject}"
+    title = f"{seen.stage} of {seen.pipeline}, {_subject(seen.stage, seen.subject)}"
     said = seen.statement
     crumbs = f'<p class="soft">{link(seen.pipeline, links.pipeline(seen.pipeline))} · {escape(_column(seen.stage))} · '
     if seen.stage in ("register", "release"):
@@ -136,7 +136,7 @@ def _commit(place: str, links: Links) -> str:
 def _materials(seen: Seen, said: Statement, makers: Mapping[str, Place], links: Links) -> str:
     def maker(name: str) -> str:
         if place := makers.get(name):
-            return link(f"{place.stage} of {place.subject}", links.statement(place.fingerprint))
+            return _to(place, links)
         if seen.stage == "ingest":
             return "the feed"
         return '<span class="bad">nobody is on record for it</span>'
@@ -154,10 +154,18 @@ def _outputs(said: Statement) -> str:
 
 
 def _users(around: Around, links: Links) -> str:
-    rows = [(link(f"{one.stage} of {one.subject}", links.statement(one.fingerprint)),) for one in around.users]
+    rows = [(_to(one, links),) for one in around.users]
     if around.used > len(rows):
         rows.append((f"and {around.used - len(rows)} older ones",))
     return _long(rows, (), "Nothing yet.")
+
+
+def _to(place: Place, links: Links) -> str:
+    return link(f"{place.stage} of {_subject(place.stage, place.subject)}", links.statement(place.fingerprint))
+
+
+def _subject(stage: str, subject: str) -> str:
+    return f"version {subject}" if stage in ("register", "release") else subject
 
 
 def _ingredients(said: Statement) -> str:
