@@ -1,13 +1,16 @@
 """How models were made, as pages of Airflow's web server; here, because they import Airflow."""
 
+import datetime as dt
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import sqlalchemy as sa
 from airflow.api_fastapi.common.db.common import _get_session
 from airflow.api_fastapi.core_api.security import get_user
+from airflow.models.dagrun import DagRun
+from airflow.models.xcom import XComModel
 from fastapi.testclient import TestClient
-from tests.simulators.past import FleetSimulator
+from sqlalchemy.orm import Session
 
 from slipway.connections import LedgerConnection
 from slipway.ledger.schema import STATEMENT
@@ -15,6 +18,7 @@ from slipway_airflow import connections, page_access, provenance_page
 from slipway_airflow.reuse_link import HitOrMissLink
 from tests.simulators.ledger import ledger_at
 from tests.simulators.making import AIRFLOW, making, record_making
+from tests.simulators.past import FleetSimulator
 
 HTML = {"Accept": "text/html"}
 
@@ -49,7 +53,18 @@ def manager(monkeypatch):
 
 
 @pytest.fixture
-def browser(ledger, manager):
+def fleet(monkeypatch):
+    made = FleetSimulator()
+    made.runs("car-1", "1", -640_000, "flight_delay-1-0", pipeline="flight_delay")
+    made.runs("car-1", "2", -639_000, "flight_delay-2-0", pipeline="flight_delay")
+    made.runs("car-2", "1", -640_000, "flight_delay-1-0", pipeline="flight_delay")
+    made.enrolled["car-1"] = "x86-cpu-int8"
+    monkeypatch.setattr(provenance_page, "_fleet", lambda: made)
+    return made
+
+
+@pytest.fixture
+def browser(ledger, manager, fleet):
     provenance_page.app.dependency_overrides[get_user] = lambda: "somebody"
     yield TestClient(provenance_page.app, headers=HTML, follow_redirects=False)
     provenance_page.app.dependency_overrides.clear()
@@ -259,17 +274,6 @@ def test_airflows_navigation_leads_to_the_pages_also_behind_a_proxy_with_a_path(
 
 
 @pytest.fixture
-def fleet(monkeypatch):
-    made = FleetSimulator()
-    made.runs("car-1", "1", -640_000, "flight_delay-1-0", pipeline="flight_delay")
-    made.runs("car-1", "2", -600_000, "flight_delay-2-0", pipeline="flight_delay")
-    made.runs("car-2", "1", -640_000, "flight_delay-1-0", pipeline="flight_delay")
-    made.enrolled["car-1"] = "x86-cpu-int8"
-    monkeypatch.setattr(provenance_page, "_fleet", lambda: made)
-    return made
-
-
-@pytest.fixture
 def versions(ledger):
     made = making("1"), making("2", lr=0.002, hours=9)
     for one in made:
@@ -294,7 +298,7 @@ def test_a_device_shows_what_drove_it_then_and_how_that_was_made(browser, fleet,
     assert "What drove car-1" in page and "Proved." in page and versions[1].registered.fingerprint in page
     assert "x86-cpu-int8" in page and "openvino-cpu" not in page.partition("What it ran")[0]
     assert versions[1].released[0].fingerprint in page
-    then = browser.get("/devices/car-1?at=2027-01-01T00:00").text
+    then = browser.get("/devices/car-1?at=2026-01-15T00:00").text
     assert versions[0].registered.fingerprint in then
     assert "Not known." in browser.get("/devices/car-1?at=1999-01-01T00:00Z").text
 
@@ -369,35 +373,43 @@ def test_a_pod_task_has_a_button_that_leads_to_what_it_decided(ledger, dags):
 
 
 @pytest.fixture
-def xcoms(browser, monkeypatch):
-    """What tasks pushed, in place of Airflow's database."""
-    kept = {}
-
-    class Session:
-        def scalar(self, query):
-            asked = query.compile().params
-            return kept.get((asked["dag_id_1"], asked["run_id_1"], asked["task_id_1"], asked["map_index_1"]))
-
+def push(browser, tmp_path):
+    """Pushes what a task decided into Airflow's own tables, as a task does."""
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/airflow.db")
+    tables = [DagRun.__table__, XComModel.__table__]
+    DagRun.metadata.create_all(engine, tables=tables)
     overrides = provenance_page.app.dependency_overrides
-    overrides[_get_session] = Session
-    monkeypatch.setattr(provenance_page.XComModel, "deserialize_value", staticmethod(lambda kept: kept))
     (route,) = [one for one in provenance_page.app.routes if one.path.startswith("/tasks/")]
     overrides[route.dependencies[0].dependency] = lambda: None
-    return kept
+    runs = iter(range(1, 100))
+
+    def pushed(task_id, map_index, brief):
+        number, ids = next(runs), {"dag_id": "flight_delay.train", "run_id": f"run {task_id}"}
+        now = dt.datetime.now(dt.UTC)
+        run = {"id": number, "run_type": "manual", "run_after": now, "log_template_id": 1, "clear_number": 0, **ids}
+        value = {"dag_run_id": number, "task_id": task_id, "map_index": map_index, "key": "hit_or_miss", "value": brief}
+        with engine.begin() as connection:
+            connection.execute(sa.insert(DagRun.__table__), run)
+            connection.execute(sa.insert(XComModel.__table__), {**value, "timestamp": now, **ids})
+
+    with Session(engine) as session:
+        overrides[_get_session] = lambda: session
+        yield pushed
 
 
-def test_what_a_task_decided_is_a_page_with_the_reasons_and_a_way_to_the_statement(browser, versions, xcoms):
+def test_what_a_task_decided_is_a_page_with_the_reasons_and_a_way_to_the_statement(browser, versions, push):
     trained = versions[1].trained
     brief = {
         "stage": "train", "subject": trained.subject, "fingerprint": trained.fingerprint, "outcome": "miss",
         "reasons": ["parameter lr 0.001 → 0.002", "<b>"],
     }  # fmt: skip
-    xcoms["flight_delay.train", "run 1", "train", -1] = brief
-    page = browser.get("/tasks/flight_delay.train/run%201/train").text
-    assert (
-        f"train of {trained.subject}: miss" in page and "<li>parameter lr 0.001 → 0.002</li><li>&lt;b&gt;</li>" in page
-    )
+    push("train", -1, brief)
+    page = browser.get("/tasks/flight_delay.train/run%20train/train").text
+    assert f"train of {trained.subject}: miss" in page
+    assert "<li>parameter lr 0.001 → 0.002</li><li>&lt;b&gt;</li>" in page
     assert f"/statements/{trained.fingerprint}" in page
-    xcoms["flight_delay.train", "run 1", "compile", 2] = {**brief, "fingerprint": "0" * 64}
-    assert "no statement of it yet" in browser.get("/tasks/flight_delay.train/run%201/compile?map_index=2").text
-    assert browser.get("/tasks/flight_delay.train/run%202/train").status_code == 404
+    push("compile", 2, {**brief, "fingerprint": "0" * 64})
+    mapped = "/tasks/flight_delay.train/run%20compile/compile"
+    assert "no statement of it yet" in browser.get(f"{mapped}?map_index=2").text
+    for nothing in (mapped, f"{mapped}?map_index=1", "/tasks/flight_delay.train/run%202/train"):
+        assert browser.get(nothing).status_code == 404

@@ -10,13 +10,13 @@ import sqlalchemy as sa
 import uvicorn
 from airflow.api_fastapi.core_api.security import get_user
 from fastapi import FastAPI
-from tests.simulators.past import FleetSimulator
 
 from slipway.ledger.schema import STATEMENT
 from slipway_airflow import connections, page_access, provenance_page
 from slipway_airflow.plugin import PROVENANCE
 from tests.simulators.ledger import ledger_at
 from tests.simulators.making import making, record_making
+from tests.simulators.past import FleetSimulator
 
 DAYS = 31
 

@@ -48,9 +48,9 @@ class Seen:
     @property
     def trouble(self) -> str | None:
         """Why nobody may rely on it."""
-        if self.problem is None and self.disputed:
-            return "another statement has the same fingerprint and other outputs"
-        return self.problem
+        if self.problem is not None:
+            return self.problem or "it does not verify"
+        return "another statement has the same fingerprint and other outputs" if self.disputed else None
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Inspection:
             )
             .order_by(same)
         )  # fmt: skip
-        return [one.statement for one in self._see(query, _CANDIDATES) if one.statement and not one.problem]
+        return [one.statement for one in self._see(query, _CANDIDATES) if one.statement and one.problem is None]
 
     def makers(self, statement: Statement) -> dict[str, Place]:
         """Material name -> the newest statement that made it; what nobody is on record for is left out."""

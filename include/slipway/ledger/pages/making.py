@@ -126,7 +126,7 @@ def _together(found: Sequence[Seen], gaps: Mapping[int, str], href: str) -> Node
 
 def _box(one: Seen, flaw: str | None, links: Links, *, marked: bool) -> Node:
     trouble = one.trouble or flaw
-    if one.problem:
+    if one.problem is not None:
         last = Line("✗ does not verify", "bad")
     elif one.disputed:
         last = Line("✗ disputed", "bad")

@@ -63,8 +63,8 @@ def statement_page(seen: Seen, around: Around, links: Links) -> bytes:
 
 
 def _belief(seen: Seen) -> str:
-    if seen.problem:
-        return verdict("bad", "Does not verify.", f"{seen.problem}. What follows is only what it claims.")
+    if seen.problem is not None:
+        return verdict("bad", "Does not verify.", f"{seen.trouble}. What follows is only what it claims.")
     if seen.disputed:
         return verdict("bad", "Disputed.", f"{seen.trouble}: neither is reused, and neither proves anything.")
     keys = ", ".join(keyid[:12] for keyid in (seen.envelope.signatures if seen.envelope else ()))

@@ -83,7 +83,7 @@ def partitions_page(members: Sequence[Seen], version: Seen, links: Links) -> byt
 
 def state(one: Seen) -> str:
     """Whether a statement can be relied on, in colour and words."""
-    if one.problem:
+    if one.problem is not None:
         return f'<span class="bad">does not verify: {escape(one.problem)}</span>'
     if one.disputed:
         return '<span class="bad">disputed: others have its fingerprint and other outputs</span>'
