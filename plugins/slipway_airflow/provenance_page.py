@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from airflow.api_fastapi.auth.managers.models.resource_details import DagAccessEntity
 from airflow.api_fastapi.common.db.common import SessionDep
@@ -33,6 +34,7 @@ from slipway.ledger.inspection import SHORTEST_PREFIX, Inspection, Seen
 from slipway.ledger.pages.commit import commit_page
 from slipway.ledger.pages.device import device_page
 from slipway.ledger.pages.document import HEADERS, message
+from slipway.ledger.pages.links import Links
 from slipway.ledger.pages.overview import (
     Versions,
     champion_of,
@@ -49,13 +51,16 @@ from slipway.release.fleet_history import Ran
 from slipway.release.gateway_client import GatewayClient
 from slipway.settings import settings
 from slipway_airflow import connections
+from slipway_airflow.addresses import provenance, sign_in
 from slipway_airflow.page_access import may_see, require_sight
-from slipway_airflow.page_links import page_links, sign_in
+from slipway_airflow.plugin import PROVENANCE
 from slipway_airflow.reuse_note import KEY
 
 _OVERVIEW, _PAGE = 8, 50
 """Versions of a pipeline on the page of all pipelines, and on its own."""
 _USERS = 30
+_BELIEVED = 5
+"""Completed releases among which the newest that verifies is looked for."""
 _HEX = re.compile(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}")
 
 app = FastAPI(title="Slipway's provenance", docs_url=None, redoc_url=None, openapi_url=None)
@@ -75,9 +80,9 @@ def refused(request: Request, refusal: AnyHTTPException) -> Response:
         return JSONResponse({"detail": refusal.detail}, refusal.status_code, refusal.headers)
     if refusal.status_code == 401:
         # Not the request's own URL: behind a proxy that is not the one the browser knows.
-        path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+        path = quote(request.scope["path"].split(PROVENANCE, 1)[-1])
         query = f"?{request.url.query}" if request.url.query else ""
-        return RedirectResponse(sign_in(f"{page_links().base}{path}{query}"), status_code=303)
+        return RedirectResponse(sign_in(f"{provenance()}{path}{query}"), status_code=303)
     titles = {403: "Not for you", 404: "Not found", 503: "Not available now"}
     page = message(titles.get(refusal.status_code, "That did not work"), str(refusal.detail), page_links())
     return Response(page, refusal.status_code, {**HEADERS, **(refusal.headers or {})}, "text/html")
@@ -97,6 +102,11 @@ def failed(request: Request, error: SlipwayError) -> Response:
         return refused(request, HTTPException(503, str(error), headers={"Retry-After": "5"}))
     unknown = isinstance(error, UnrecordedError | UnknownDeviceError)
     return refused(request, HTTPException(404 if unknown else 502, str(error)))
+
+
+def page_links() -> Links:
+    """Where the links of a page lead."""
+    return Links(provenance(), mlflow=connections.mlflow_pages(), lakefs=connections.lake_pages())
 
 
 def inspection(_user: GetUserDep) -> Inspection:
@@ -223,7 +233,7 @@ def version(user: GetUserDep, ledger: Inspected, pipeline: Pipeline, version: Ve
         ledger.about(pipeline, "release", [version]),
         page_links(),
         flaw=ledger.flaw(chain),
-        champion=champion_of(ledger.newest(pipeline, "release", _PAGE)) == version,
+        champion=champion_of(ledger.completed(pipeline, _BELIEVED)) == version,
         devices=devices,
         silence=silence,
     )
@@ -278,7 +288,7 @@ def _versions(ledger: Inspection, pipeline: str, most: int, before: int | None =
         title=known.title if known else pipeline,
         registered=shown,
         releases=ledger.about(pipeline, "release", {one.subject for one in shown}),
-        champion=champion_of(ledger.newest(pipeline, "release", _PAGE)),
+        champion=champion_of(ledger.completed(pipeline, _BELIEVED)),
         older=len(registered) > most,
     )
 

@@ -9,7 +9,7 @@ import attrs
 from airflow.sdk import BaseOperatorLink
 
 from slipway.lake.uri import LakeUri
-from slipway_airflow.page_links import base_url
+from slipway_airflow.addresses import base_url
 from slipway_airflow.plugin import PREFIX
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from slipway.pipeline.load import find_pipeline
 from slipway.settings import settings
 from slipway.stages.gate import PAGE, report_folder
 from slipway_airflow import connections
-from slipway_airflow.page_links import sign_in
+from slipway_airflow.addresses import sign_in
 from slipway_airflow.report_link import address
 
 HEADERS = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 from airflow.sdk import BaseOperatorLink
 
-from slipway_airflow.page_links import decision_address
+from slipway_airflow.addresses import decision
 from slipway_airflow.reuse_note import KEY
 
 if TYPE_CHECKING:
@@ -33,4 +33,4 @@ class HitOrMissLink(BaseOperatorLink):  # type: ignore[misc]  # Airflow's SDK ca
         ti: Any = ti_key  # In the worker this is the task instance itself.
         if ti.xcom_pull(task_ids=ti.task_id, key=KEY, map_indexes=ti.map_index, default=None) is None:
             return ""
-        return decision_address(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        return decision(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)

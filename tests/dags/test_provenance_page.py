@@ -1,6 +1,7 @@
 """How models were made, as pages of Airflow's web server; here, because they import Airflow."""
 
 import datetime as dt
+import json
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -9,6 +10,7 @@ from airflow.api_fastapi.common.db.common import _get_session
 from airflow.api_fastapi.core_api.security import get_user
 from airflow.models.dagrun import DagRun
 from airflow.models.xcom import XComModel
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy.orm import Session
 
@@ -265,6 +267,14 @@ def test_who_is_not_logged_in_is_sent_through_the_login_and_back_and_a_program_i
     assert then == ["https://airflow.example.com/data/slipway/provenance/flight_delay/versions/3?x=1"]
 
 
+def test_the_way_back_is_right_where_airflow_has_a_path_of_its_own(ledger, manager):
+    server = FastAPI(root_path="/data")
+    server.mount("/slipway/provenance", provenance_page.app)
+    sent = TestClient(server, follow_redirects=False).get("/data/slipway/provenance/devices/car%201", headers=HTML)
+    then = parse_qs(urlsplit(sent.headers["location"]).query)["next"]
+    assert then == ["https://airflow.example.com/data/slipway/provenance/devices/car%201"]
+
+
 def test_airflows_navigation_leads_to_the_pages_also_behind_a_proxy_with_a_path():
     from slipway_airflow.plugin import SlipwayPlugin
 
@@ -408,7 +418,8 @@ def test_what_a_task_decided_is_a_page_with_the_reasons_and_a_way_to_the_stateme
     assert f"train of {trained.subject}: miss" in page
     assert "<li>parameter lr 0.001 → 0.002</li><li>&lt;b&gt;</li>" in page
     assert f"/statements/{trained.fingerprint}" in page
-    push("compile", 2, {**brief, "fingerprint": "0" * 64})
+    # As the triggerer writes it.
+    push("compile", 2, json.dumps({**brief, "fingerprint": "0" * 64}))
     mapped = "/tasks/flight_delay.train/run%20compile/compile"
     assert "no statement of it yet" in browser.get(f"{mapped}?map_index=2").text
     for nothing in (mapped, f"{mapped}?map_index=1", "/tasks/flight_delay.train/run%202/train"):

@@ -17,7 +17,7 @@ from slipway.errors import EvidenceError
 from slipway.ledger import bundle
 from slipway.ledger.envelope import from_json, verify
 from slipway.ledger.intoto import from_payload
-from slipway.ledger.schema import LINK, OUTPUT, STATEMENT
+from slipway.ledger.schema import LINK, OUTPUT, RELEASE, STATEMENT
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
 from slipway.ledger.trust import Trust
@@ -105,6 +105,11 @@ class Inspection:
         if before is not None:
             query = query.where(STATEMENT.c.id < before)
         return self._see(query, most)
+
+    def completed(self, pipeline: str, most: int) -> list[Seen]:
+        """The statements of the newest completed releases, newest first."""
+        done = sa.and_(RELEASE.c.pipeline == pipeline, RELEASE.c.outcome == "completed")
+        return self._see(sa.select(STATEMENT).join(RELEASE, RELEASE.c.statement == STATEMENT.c.id).where(done), most)
 
     def about(self, pipeline: str, stage: str, subjects: Collection[str]) -> list[Seen]:
         """Every statement of a stage about some subjects, newest first."""

@@ -11,8 +11,10 @@ from slipway.ledger.pages.fleet import devices_node, devices_section
 from slipway.ledger.pages.links import Links
 from slipway.release.fleet_history import Ran
 
+_LISTED = 500
+"""Versions that are listed, the newest."""
 _DRAWN = 8
-"""Versions that have boxes of their own, the newest; all are listed."""
+"""Versions that have boxes of their own, the newest."""
 
 
 def commit_page(answer: CommitAnswer, links: Links) -> bytes:
@@ -89,9 +91,13 @@ def _versions(answer: CommitAnswer, links: Links) -> str:
             escape("; ".join(f"{end.outcome.replace('_', ' ')} {moment(end.ended)}" for end in one.releases) or "none"),
             "<br>".join(f"{escape(made.path)} <code>{escape(made.sha256[:12])}</code>" for made in one.artifacts),
         )
-        for one in reversed(answer.versions)
+        for one in reversed(answer.versions[-_LISTED:])
     ]
-    return f'<h2 id="versions">Versions</h2>{table(rows, ("version", "registered", "releases", "artifacts"))}'
+    left = len(answer.versions) - len(rows)
+    rest = (
+        f"<p>and {left} older: <code>slipway audit commit {escape(answer.commit)}</code> lists all</p>" if left else ""
+    )
+    return f'<h2 id="versions">Versions</h2>{table(rows, ("version", "registered", "releases", "artifacts"))}{rest}'
 
 
 def _ran(devices: tuple[Ran, ...] | None, versions: tuple[Affected, ...]) -> list[Ran] | None:

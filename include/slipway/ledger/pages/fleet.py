@@ -12,6 +12,8 @@ from slipway.ledger.pages.links import Links
 from slipway.release.fleet_history import Ran
 
 _OPEN = 12
+_PAST = 500
+"""Devices that ran something and do not now, of which as many are listed; those that do are all listed."""
 
 
 def devices_node(key: str, ran: Sequence[Ran] | None, href: str) -> Node:
@@ -35,14 +37,16 @@ def devices_section(ran: Sequence[Ran] | None, links: Links, why: str = "") -> s
         return f'{head}<div class="verdict bad"><b>Not known.</b> {escape(why)}</div>\n'
     now = [one for one in ran if one.now]
     gone = _devices(ran) - _devices(now)
-    rows = [_row(one, links) for one in now] + [_row(one, links) for one in ran if one.device_id in gone]
+    before = [one for one in ran if one.device_id in gone]
+    rows = [_row(one, links) for one in now] + [_row(one, links) for one in before[:_PAST]]
     if not rows:
         return f'{head}<div class="card soft">No device is known to have run it.</div>\n'
     heads = ("device", "version", "since", "until")
     rest = ""
     if len(rows) > _OPEN:
         rest = f"<details><summary>{len(rows) - _OPEN} more</summary>{table(rows[_OPEN:], heads)}</details>\n"
-    return f"{head}{table(rows[:_OPEN], heads)}{rest}"
+    left = f"<p>and {len(before) - _PAST} times more in the past</p>" if len(before) > _PAST else ""
+    return f"{head}{table(rows[:_OPEN], heads)}{rest}{left}"
 
 
 def history_section(history: Iterable[Ran], links: Links) -> str:
