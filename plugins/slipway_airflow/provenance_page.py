@@ -46,7 +46,7 @@ from slipway.ledger.pages.overview import (
 from slipway.ledger.pages.statement import Around, statement_page
 from slipway.ledger.pages.version import partitions_page, version_page
 from slipway.ledger.store import Ledger
-from slipway.pipeline.load import readable_pipelines
+from slipway.pipeline.project import readable_pipelines
 from slipway.release.fleet_history import Ran
 from slipway.release.gateway_client import GatewayClient
 from slipway.settings import settings
@@ -194,7 +194,12 @@ def commit(user: GetUserDep, ledger: Inspected, commit: Commit) -> Response:
         raise HTTPException(404, str(error)) from error
     known = readable_pipelines(settings().pipelines).values()
     own = {pipeline.name for pipeline in known if pipeline.repository == answer.repository}
-    require_sight(user, *sorted(own | {one.pipeline for one in answer.versions}))
+    pipelines = own | {one.pipeline for one in answer.versions}
+    if not pipelines:
+        raise HTTPException(
+            404, f"Commit {answer.commit} is of {answer.repository}, which is no pipeline's repository."
+        )
+    require_sight(user, *sorted(pipelines))
     return _page(commit_page(answer, page_links()))
 
 
