@@ -7,7 +7,6 @@ statement whether it verifies.
 from __future__ import annotations
 
 import datetime as dt
-import re
 from typing import Annotated, Any
 from urllib.parse import quote
 
@@ -30,7 +29,7 @@ from slipway.errors import (
 )
 from slipway.ledger import audit
 from slipway.ledger.audit_records import LedgerRecords
-from slipway.ledger.inspection import SHORTEST_PREFIX, Inspection, Seen
+from slipway.ledger.inspection import Inspection, Seen
 from slipway.ledger.pages.commit import commit_page
 from slipway.ledger.pages.device import device_page
 from slipway.ledger.pages.document import HEADERS, message
@@ -53,6 +52,7 @@ from slipway.settings import settings
 from slipway_airflow import connections
 from slipway_airflow.addresses import provenance, sign_in
 from slipway_airflow.page_access import may_see, require_sight
+from slipway_airflow.page_search import meant
 from slipway_airflow.plugin import PROVENANCE
 from slipway_airflow.reuse_note import KEY
 
@@ -61,7 +61,6 @@ _OVERVIEW, _PAGE = 8, 50
 _USERS = 30
 _BELIEVED = 5
 """Completed releases among which the newest that verifies is looked for."""
-_HEX = re.compile(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}")
 
 app = FastAPI(title="Slipway's provenance", docs_url=None, redoc_url=None, openapi_url=None)
 
@@ -163,23 +162,8 @@ def decision(
 def find(user: GetUserDep, ledger: Inspected, q: Annotated[str, Query(max_length=200)]) -> Response:
     """The page that what somebody typed means: a statement, a commit, a version, else a device."""
     asked, links = q.strip(), page_links()
-    seen = {name: one for name, one in readable_pipelines(settings().pipelines).items() if may_see(user, name)}
-    found = []
-    if _HEX.fullmatch(asked):
-        found += [
-            (f"{one.stage} of {one.subject}", links.statement(one.fingerprint))
-            for one in ledger.begins(asked)
-            if one.pipeline in seen
-        ]
-        found += [
-            (f"commit {one.commit} of {one.repository}", links.commit(one.commit))
-            for one in LedgerRecords(ledger.ledger).commits(asked)
-            if one.repository in {pipeline.repository for pipeline in seen.values()}
-        ]
-    for name in seen:
-        number = asked.removeprefix(name).lstrip(" ,/:@").removeprefix("version ")
-        if number and ledger.about(name, "register", [number]):
-            found.append((f"version {number} of {name}", links.version(name, number)))
+    known = readable_pipelines(settings().pipelines).values()
+    found = meant(asked, [one for one in known if may_see(user, one.name)], ledger, links)
     if len(found) > 1:
         return _page(choice_page(asked, found, links))
     return RedirectResponse(found[0][1] if found else links.device(asked), status_code=303)
