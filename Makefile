@@ -19,7 +19,7 @@ endef
 export SLIPWAY
 
 .DEFAULT_GOAL := help
-.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e test-lake bench-lake bench-lake-gc bench-lake-kill bench-lake-stream bench-spark-io bench-backfill bench-rerun bench-fingerprint check lock audit clean
+.PHONY: help setup java chromium demo up down status test test-unit test-dags test-spark test-integration test-e2e test-lake bench-lake bench-lake-gc bench-lake-kill bench-lake-stream bench-spark-io bench-backfill bench-rerun bench-fingerprint bench-ledger check lock audit clean
 
 help: ## List what can be made
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 20
@@ -103,6 +103,9 @@ bench-fingerprint: setup ## What computing a stage's fingerprint costs a new pro
 
 bench-rerun: setup ## DAYS (31) unchanged days backfilled again, to the first time: var/bench/rerun.json
 	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.rerun $(if $(DAYS),--days $(DAYS))
+
+bench-ledger: setup ## What questions about the past cost on 10,000 releases in PostgreSQL: var/bench/ledger.json
+	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.ledger
 
 bench-lake-gc: setup ## What collecting garbage costs beside 1,000,000 objects, and others meanwhile: var/bench/lake-gc.json
 	@PYTHONPATH=include:. $(BIN)/python -m tests.bench.lake_gc

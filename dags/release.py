@@ -9,8 +9,9 @@
 
 When a gate fails, or evidence stays away, **roll_back** returns every device to the version before.
 
-Started by registration, or by hand: name a version (empty: the newest registered), and switch *Approval* on to be
-asked before the last phase; answer under *Required Actions*.
+Started by registration, by hand, or by `slipway audit commit … --recall`: name a version (empty: the newest
+registered), and switch *Approval* on to be asked before the last phase, *Approve first* before anything changes; answer
+under *Required Actions*.
 """
 
 from __future__ import annotations
@@ -32,12 +33,19 @@ from slipway_airflow.failures import fail_fast
 PARAMS = {
     "version": Param(None, type=["null", "string"], title="Version", description="MLflow's; empty: the newest."),
     "approval": Param(False, type="boolean", title="Approval", description="Ask a person before the last phase."),
+    "approve_first": Param(False, type="boolean", title="Approve first", description="Ask before anything changes."),
     "supersede": Param(False, type="boolean", title="Supersede", description="First roll back one left unfinished."),
     "note": Param(None, type=["null", "string"], title="Note", description="Why this release was started."),
 }
 
 
-@task
+@task.branch
+def ask_first() -> str:
+    """Ask a person before the first change only when the form says so."""
+    return "approve_first" if get_current_context()["params"]["approve_first"] else "prepare"
+
+
+@task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 @fail_fast
 def prepare(name: str) -> str:
     """Choose the version and sign its files."""
@@ -111,20 +119,27 @@ def release_line(pipeline: Pipeline) -> DAG:
             opened >> seen
             return opened, seen
 
+        refusable = {"fail_on_reject": True, "retries": 0}
+        approve_first = ApprovalOperator(
+            task_id="approve_first",
+            subject=f"{pipeline.title}: begin this release?",
+            body="Version {{ params.version or 'newest' }}; no device was changed yet. {{ params.note or '' }}",
+            **refusable,
+        )
         approve = ApprovalOperator(
             task_id="approve",
             subject=f"{pipeline.title}: release to the whole fleet?",
             body="Version {{ ti.xcom_pull(task_ids='prepare') }} passed its gates on part of the fleet.",
-            fail_on_reject=True,
-            retries=0,
+            **refusable,
         )
         steps = [step for percent in early for step in phase(percent)]
         asking = ask(f"phase_{last}.open_phase")
         opened, seen = phase(last)
-        chain(version, *steps, asking, [approve, opened])
+        chain(ask_first(), [approve_first, version])
+        chain(approve_first, version, *steps, asking, [approve, opened])
         completed = complete(pipeline.name, version, observed)
         approve >> opened >> seen >> completed
-        [version, *steps, approve, opened, seen, completed] >> roll_back(pipeline.name, observed)
+        [approve_first, version, *steps, approve, opened, seen, completed] >> roll_back(pipeline.name, observed)
     return dag
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slipway.commands import verify
+from slipway.commands import audit, diff, verify
 from slipway.commands.effects import effects
 from slipway.commands.exits import FAILED, WRONG, fail
 from slipway.commands.keys import keys
@@ -27,6 +27,9 @@ app.add_typer(lake, name="lake")
 app.command()(verify.verify)
 app.add_typer(keys, name="keys")
 app.command()(effects)
+app.add_typer(audit.app, name="audit")
+app.command()(diff.diff)
+app.command("bundle")(diff.write_bundle)
 
 
 @app.command()

@@ -50,6 +50,10 @@ class Fields:
         base = host if "://" in host else f"{self.schema or 'http'}://{host}"
         return f"{base}:{self.port}" if self.port else base
 
+    def ui(self) -> str | None:
+        """Extra ``ui``: where people's browsers find a service, if that is not where tasks do."""
+        return str(self.extra.get("ui") or "").rstrip("/") or None
+
     def path(self, name: str, *, root: Path, var: Path) -> str:
         """A path of the extras; ``var/...`` lies in the stack's data folder, other relative ones in the project."""
         value = self.need(name)

@@ -33,6 +33,7 @@ trying the same thing again can help: bad data stays bad, an unreachable service
 
   x EvidenceError
     + DisputedError
+    + UnrecordedError
 
   x ReleaseError
     + RolledBackError
@@ -140,6 +141,10 @@ class EvidenceError(SlipwayError):
 
 class DisputedError(EvidenceError):
     """Two statements claim the same fingerprint with different outputs."""
+
+
+class UnrecordedError(EvidenceError):
+    """The ledger has no statement about what was asked."""
 
 
 class ReleaseError(SlipwayError):

@@ -58,20 +58,26 @@ def _lake() -> Lake:
     return Lake(lake_server())
 
 
+def lake_pages() -> str | None:
+    """Where people look at the lake: extra ``ui`` of its connection; the local stack's server has no pages."""
+    return _fields("lakefs_default").ui()
+
+
+def ledger_server() -> LedgerConnection:
+    """The ledger's database and keys, of connection ``slipway_ledger``."""
+    return ledger_connection(_fields("slipway_ledger"), root=settings().root, var=settings().var)
+
+
 @functools.cache
 def ledger() -> Ledger:
-    """The ledger of connection ``slipway_ledger``."""
-    return Ledger(_ledger())
+    """The ledger there, opened once per process."""
+    return Ledger(ledger_server())
 
 
 @functools.cache
 def effects() -> Effects:
     """The effects of the same ledger."""
-    return Effects(_ledger())
-
-
-def _ledger() -> LedgerConnection:
-    return ledger_connection(_fields("slipway_ledger"), root=settings().root, var=settings().var)
+    return Effects(ledger_server())
 
 
 def intents() -> Intents:
@@ -87,6 +93,12 @@ def spark() -> SparkConnection:
 def mlflow() -> MlflowConnection:
     """The registry of connection ``mlflow_default``."""
     return mlflow_connection(_fields("mlflow_default"))
+
+
+def mlflow_pages() -> str:
+    """Where people look at the registry: extra ``ui`` of its connection, or the server itself."""
+    fields = _fields("mlflow_default")
+    return fields.ui() or fields.url().rstrip("/")
 
 
 def channel() -> ChannelConnection:

@@ -25,6 +25,7 @@ from slipway.stages.works import Work
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
 from slipway_airflow.provenance import run_of
+from slipway_airflow.reuse_link import HitOrMissLink
 from slipway_airflow.reuse_note import forced, note
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
     """
 
     template_fields = (*KubernetesPodOperator.template_fields, "plan")
+    operator_extra_links = (HitOrMissLink(),)
     labels: dict[str, str]
 
     def __init__(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 import attrs
 from airflow.sdk import BaseOperatorLink
-from airflow.sdk.configuration import conf
 
 from slipway.lake.uri import LakeUri
+from slipway_airflow.addresses import base_url
 from slipway_airflow.plugin import PREFIX
 
 if TYPE_CHECKING:
@@ -47,12 +46,7 @@ class ReportLink(BaseOperatorLink):  # type: ignore[misc]  # Airflow's SDK carri
 
 def address(dag_id: str, commit: str, path: str) -> str:
     """Where a browser finds a report that a commit of the DAG's pipeline holds."""
-    return f"{_base()}{PREFIX}/{dag_id}/{commit}/{path}"
-
-
-def sign_in(then: str) -> str:
-    """Airflow's login, which leads on to ``then``."""
-    return f"{_base()}/api/v2/auth/login?{urlencode({'next': then})}"
+    return f"{base_url()}{PREFIX}/{dag_id}/{commit}/{path}"
 
 
 def link_reports(task: Any, *datasets: str) -> None:
@@ -73,10 +67,6 @@ def remember_reports(context: Context) -> Reported:
 
 def _address(dag_id: str, page: LakeUri) -> str:
     return address(dag_id, page.ref, page.path)
-
-
-def _base() -> str:
-    return str(conf.get("api", "base_url", fallback="")).rstrip("/")
 
 
 def _key(dataset: str) -> str:

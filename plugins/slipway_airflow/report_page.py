@@ -20,7 +20,8 @@ from slipway.pipeline.load import find_pipeline
 from slipway.settings import settings
 from slipway.stages.gate import PAGE, report_folder
 from slipway_airflow import connections
-from slipway_airflow.report_link import address, sign_in
+from slipway_airflow.addresses import sign_in
+from slipway_airflow.report_link import address
 
 HEADERS = {
     "Content-Security-Policy": "sandbox; default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; "

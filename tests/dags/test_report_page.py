@@ -165,5 +165,4 @@ def test_airflow_finds_the_page_and_imports_no_other_file_as_a_plugin():
     assert [path for path in found if str(path).endswith(".py")] == [
         str(settings().root / "plugins/slipway_airflow/plugin.py")
     ]
-    (served,) = SlipwayPlugin.fastapi_apps
-    assert served["url_prefix"] == "/slipway/reports"
+    assert "/slipway/reports" in {served["url_prefix"] for served in SlipwayPlugin.fastapi_apps}

@@ -1,4 +1,4 @@
-"""The few calls of Airflow's REST API (v2) that the demo needs."""
+"""The few calls of Airflow's REST API (v2) that the demo and the command line need."""
 
 from __future__ import annotations
 
@@ -131,6 +131,11 @@ class AirflowApi:
         found = self._call("GET", f"/dags/{dag_id}/dagRuns", params=params)
         return int(found["total_entries"])
 
+    def state(self, dag_id: str, run_id: str) -> str | None:
+        """How a run stands; ``None`` if there is none with that id."""
+        found = self._call("GET", f"/dags/{dag_id}/dagRuns/{run_id}", missing=True)
+        return None if found is None else str(found["state"])
+
     def tasks(self, run: DagRun) -> list[TaskRun]:
         return [
             TaskRun(
@@ -156,6 +161,11 @@ class AirflowApi:
 
     def trigger(self, dag_id: str, conf: dict[str, Any]) -> None:
         self._call("POST", f"/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+
+    def open_run(self, dag_id: str, run_id: str, conf: dict[str, Any]) -> bool:
+        """Start a run with an id; ``False`` if there is one already, which is left to itself."""
+        body = {"logical_date": None, "conf": conf, "dag_run_id": run_id}
+        return self._call("POST", f"/dags/{dag_id}/dagRuns", exists=True, json=body) is not None
 
     def _pages(self, path: str, key: str, **params: str) -> Iterator[dict[str, Any]]:
         # Airflow cuts a page to its `maximum_page_limit` (100) without a word.

@@ -1,7 +1,8 @@
 """The ledger's tables: PostgreSQL in the stack, SQLite in unit tests.
 
 A statement is kept as its signed envelope, and beside it what questions are asked by: its outputs, the statements its
-materials came from, and the commits it read and made. Those rows say nothing the envelope does not.
+materials came from, and the commits it read and made; of a registration and a release also what whole fleets are asked
+by. Those rows say nothing the envelope does not.
 """
 
 from __future__ import annotations
@@ -55,9 +56,13 @@ COMMIT = sa.Table(
     sa.Column("role", sa.String(32), primary_key=True),
     sa.Column("repository", sa.String(64), nullable=False),
     sa.Column("commit", sa.String(64), nullable=False),
-    sa.Index("slipway_commit_id", "commit", "statement"),
+    sa.Column("stage", sa.String(64), nullable=False),
+    sa.Index("slipway_commit_id", "commit", "stage", "role", "statement"),
 )
-"""A commit of lakeFS that a statement read or made, by its role in the statement."""
+"""A commit of lakeFS that a statement of a stage read or made, by its role in the statement.
+
+``stage`` is the statement's: thousands of trainings are pinned to one commit, and each makes statements of many stages.
+"""
 
 EFFECT = sa.Table(
     "slipway_effect",
@@ -86,3 +91,34 @@ sa.Index(
     sqlite_where=EFFECT.c.state == "open",
 )
 """What a run is about to change outside itself; see ``slipway.ledger.effects``."""
+
+VERSION = sa.Table(
+    "slipway_version",
+    METADATA,
+    sa.Column("statement", _ID, sa.ForeignKey("slipway_statement.id"), primary_key=True),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(200), nullable=False),
+    sa.Column("trained", _ID, sa.ForeignKey("slipway_statement.id")),
+    sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("artifacts", sa.JSON, nullable=False),
+    sa.Index("slipway_version_number", "pipeline", "version"),
+    sa.Index("slipway_version_trained", "trained"),
+)
+"""A registered model version: the statement of its training, and path in the version -> sha256 of its artifacts.
+
+One commit may have made 10,000 versions; without these they would be looked for among millions of links and outputs.
+"""
+
+RELEASE = sa.Table(
+    "slipway_release",
+    METADATA,
+    sa.Column("statement", _ID, sa.ForeignKey("slipway_statement.id"), primary_key=True),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(200), nullable=False),
+    sa.Column("release", sa.String(200), nullable=False),
+    sa.Column("outcome", sa.String(32), nullable=False),
+    sa.Column("finished", sa.DateTime(timezone=True), nullable=False),
+    sa.Index("slipway_release_version", "pipeline", "version"),
+    sa.Index("slipway_release_time", "pipeline", "outcome", "finished"),
+)
+"""A release that ended: ``completed`` or ``rolled_back``."""

@@ -17,9 +17,10 @@ from securesystemslib.signer import Signer
 from slipway.connections import LedgerConnection
 from slipway.errors import ConfigurationError, DisputedError, EvidenceError
 from slipway.ledger.database import database
-from slipway.ledger.envelope import from_json, sign, to_json, verify
+from slipway.ledger.envelope import from_json, sign, verify
 from slipway.ledger.keys import signer
-from slipway.ledger.schema import COMMIT, LINK, OUTPUT, STATEMENT
+from slipway.ledger.rows import related_rows, statement_row
+from slipway.ledger.schema import LINK, OUTPUT, STATEMENT
 from slipway.ledger.statement import Statement
 from slipway.ledger.trust import Role, Trust, role_of
 
@@ -43,7 +44,7 @@ class Ledger:
 
     def __init__(self, connection: LedgerConnection) -> None:
         self.connection = connection
-        self._database = database(connection)
+        self.database = database(connection)
         self._signers: dict[Role, Signer] = {}
 
     def trust(self) -> Trust:
@@ -65,9 +66,9 @@ class Ledger:
         """
         signed = [(statement, sign(statement, self._signer(role_of(statement.stage)))) for statement in statements]
         disputed: list[Statement] = []
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             for fingerprint in sorted({statement.fingerprint for statement in statements}):
-                self._database.hold(connection, fingerprint)
+                self.database.hold(connection, fingerprint)
             for statement, envelope in signed:
                 number = self._insert(connection, statement, envelope)
                 if number is not None:
@@ -84,7 +85,7 @@ class Ledger:
             DisputedError: as ``record`` does.
         """
         query = sa.select(STATEMENT.c.stable_digest).where(STATEMENT.c.fingerprint == statement.fingerprint)
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             stated = set(connection.execute(query).scalars())
         if stated - {statement.stable_digest}:
             self.record(statement)
@@ -120,7 +121,7 @@ class Ledger:
 
     def makers(self, pipeline: str, outputs: Mapping[str, str]) -> dict[str, Statement]:
         """Output name -> the newest statement that made it with that sha256; what nobody made is left out."""
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             found = _makers(connection, pipeline, outputs)
         statements = {one.id: one.statement for one in self._read(_by_id(found.values()))}
         return {name: statements[number] for name, number in found.items()}
@@ -134,36 +135,30 @@ class Ledger:
             sa.select(STATEMENT).where(STATEMENT.c.id.in_(sa.select(reached.c.id))).order_by(STATEMENT.c.id.desc())
         )
 
+    def numbered(self, numbers: Iterable[int]) -> dict[int, Recorded]:
+        """The rows with these numbers, verified.
+
+        Raises:
+            EvidenceError: one does not verify.
+        """
+        return {found.id: found for found in self._read(_by_id(numbers))}
+
     def _insert(self, connection: sa.Connection, statement: Statement, envelope: Envelope) -> int | None:
-        row = {
-            "fingerprint": statement.fingerprint,
-            "outputs_digest": statement.outputs_digest,
-            "stable_digest": statement.stable_digest,
-            "pipeline": statement.pipeline,
-            "stage": statement.stage,
-            "subject": statement.subject,
-            "finished": statement.execution.finished,
-            "envelope": to_json(envelope),
-        }
-        written = self._database.insert(STATEMENT).values(row).on_conflict_do_nothing().returning(STATEMENT.c.id)
+        row = statement_row(statement, envelope)
+        written = self.database.insert(STATEMENT).values(row).on_conflict_do_nothing().returning(STATEMENT.c.id)
         number: int | None = connection.execute(written).scalar_one_or_none()
         return number
 
     def _relate(self, connection: sa.Connection, number: int, statement: Statement) -> None:
-        makers = sorted(set(_makers(connection, statement.pipeline, statement.materials).values()) - {number})
-        rows: dict[sa.Table, list[dict[str, object]]] = {
-            OUTPUT: [{"statement": number, "name": name, "sha256": sha} for name, sha in statement.outputs.items()],
-            LINK: [{"child": number, "parent": parent} for parent in makers],
-            COMMIT: [
-                {"statement": number, "role": role, **_commit(place)} for role, place in statement.commits.items()
-            ],
-        }
-        for table, values in rows.items():
+        found = set(_makers(connection, statement.pipeline, statement.materials).values()) - {number}
+        stages = sa.select(STATEMENT.c.id, STATEMENT.c.stage).where(STATEMENT.c.id.in_(sorted(found)))
+        makers = {row.id: row.stage for row in connection.execute(stages.order_by(STATEMENT.c.id))}
+        for table, values in related_rows(number, statement, makers).items():
             if values:
                 connection.execute(sa.insert(table), values)
 
     def _read(self, query: sa.Select[tuple[object, ...]]) -> list[Recorded]:
-        with self._database.transaction() as connection:
+        with self.database.transaction() as connection:
             rows = connection.execute(query).mappings().all()
         if not rows:
             return []
@@ -210,11 +205,6 @@ def _mark_disputed(connection: sa.Connection, fingerprint: str) -> bool:
         return False
     connection.execute(STATEMENT.update().where(same).values(disputed=True))
     return True
-
-
-def _commit(place: str) -> dict[str, str]:
-    repository, commit = place.split("@")
-    return {"repository": repository, "commit": commit}
 
 
 def _disputed_message(statements: list[Statement]) -> str:

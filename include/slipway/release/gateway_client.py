@@ -70,7 +70,7 @@ class _Stretch(_Answer):
     seen: float | None
 
     def value(self) -> Ran:
-        return Ran(**self.model_dump())
+        return Ran(**vars(self))
 
 
 class _Running(_Answer):

@@ -1,0 +1,78 @@
+"""``slipway audit commit COMMIT --recall``: the release runs that return devices to a clean version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import typer
+
+from slipway.commands.exits import fail
+from slipway.embedded.airflow_api import AirflowApi
+from slipway.embedded.local_settings import LocalSettings
+from slipway.errors import SlipwayError, UnavailableError
+from slipway.ledger.audit_recall import Recall
+from slipway.release.fleet_history import Ran
+
+
+def require_devices(devices: Sequence[Ran] | None) -> None:
+    """End the command when the gateway did not say which devices there are: a recall of some would look like all."""
+    if devices is None:
+        fail(
+            UnavailableError("the gateway does not say which devices run what, so nothing is recalled; start it again")
+        )
+
+
+def carry_out(recall: Recall, *, quiet: bool, dry_run: bool, yes: bool) -> dict[str, Any]:
+    """Open the run, unless that would do nothing, and say what was done.
+
+    Returns ``model``, ``devices`` (how many run a bad version), ``champion``, ``clean``, ``action`` and ``run``
+    (``dag``, ``id``, ``url``, ``conf``; ``null`` without one). Actions: ``opened``; ``exists``: asked for before;
+    ``would_open``; ``not_needed``: the clean version is everybody's already; ``no_clean_version``.
+    """
+    told = {name: getattr(recall, name) for name in ("devices", "champion", "clean")}
+    action, run, said = _outcome(recall, dry_run=dry_run, yes=yes)
+    if not quiet:
+        typer.echo(f"{recall.pipeline}: {said}")
+    return {"model": recall.pipeline, **told, "action": action, "run": run}
+
+
+def _outcome(recall: Recall, *, dry_run: bool, yes: bool) -> tuple[str, dict[str, Any] | None, str]:
+    some = f"{recall.devices} {'device runs' if recall.devices == 1 else 'devices run'} a version made of it"
+    if recall.clean is None:
+        return (
+            "no_clean_version",
+            None,
+            f"{some}, and no released version is clean: train and release one; not recalled",
+        )
+    if not recall.needed:
+        return "not_needed", None, f"{some}, and get version {recall.clean}, which is clean, as soon as they ask"
+    local = LocalSettings.load()
+    url = f"{local.airflow_url}/dags/{quote(recall.dag_id)}/runs/{quote(recall.run_id)}"
+    run = {"dag": recall.dag_id, "id": recall.run_id, "url": url, "conf": recall.conf}
+    change = f"back from version {recall.champion} to {recall.clean}"
+    if dry_run:
+        return "would_open", run, f"{some}; would open {recall.run_id} of {recall.dag_id}, {change}"
+    if not yes:
+        typer.confirm(
+            f"{recall.pipeline}: {some}. Open a release {change}, for a person to approve?", abort=True, err=True
+        )
+    try:
+        opened, state = _open(AirflowApi(local.airflow_url, *_login(local)), recall)
+    except SlipwayError as error:
+        fail(error)
+    if opened:
+        return "opened", run, f"{some}; opened {url}: nothing changes before a person approves it there"
+    return "exists", run, f"{some}; asked for before and {state}: {url}; clear its tasks there to go through it again"
+
+
+def _open(airflow: AirflowApi, recall: Recall) -> tuple[bool, str | None]:
+    airflow.log_in()
+    airflow.unpause(recall.dag_id)
+    opened = airflow.open_run(recall.dag_id, recall.run_id, recall.conf)
+    return opened, None if opened else airflow.state(recall.dag_id, recall.run_id)
+
+
+def _login(local: LocalSettings) -> tuple[str, str]:
+    return local.airflow_login.name, local.airflow_login.password
