@@ -35,6 +35,7 @@ from slipway_airflow.partition import partition_of
 from slipway_airflow.provenance import run_of
 from slipway_airflow.report_link import link_reports, remember_reports
 from slipway_airflow.reuse import reusing
+from slipway_airflow.reuse_link import HitOrMissLink
 from slipway_airflow.reuse_note import forced, note
 
 PARAMS = {
@@ -132,6 +133,7 @@ def ingest_line(pipeline: Pipeline) -> DAG:
         landing = features(pipeline.name)
         published_commit = publish(landing)
         link_reports(landing, *pipeline.raw)
+        landing.operator.operator_extra_links += (HitOrMissLink(),)
         link_reports(published_commit, STAGE)
     return dag
 

@@ -24,7 +24,8 @@ from airflow.providers.standard.operators.python import PythonOperator
 from airflow.sdk.bases.decorator import DecoratedOperator, task_decorator_factory
 from airflow.triggers.base import BaseTrigger, StartTriggerArgs, TaskSkippedEvent, TriggerEvent
 
-from slipway_airflow.reuse_note import KEY
+from slipway_airflow.addresses import decision
+from slipway_airflow.reuse_note import KEY, LINK
 
 if TYPE_CHECKING:
     from airflow.sdk import Context as TaskContext
@@ -54,7 +55,12 @@ class HitOrMiss(BaseTrigger):  # type: ignore[misc]  # Airflow carries no types
         task_instance: Any = self.task_instance
         hit, shown = await _DESK.ask(self.decide, task_instance.get_template_context())
         self.log.info("%s: %s", "hit" if hit else "miss", "; ".join(shown["reasons"]))
-        yield TaskSkippedEvent(xcoms={KEY: dict(shown)}) if hit else TriggerEvent(dict(shown))
+        if not hit:
+            yield TriggerEvent(dict(shown))
+            return
+        # Of a task that ends here nobody asks its buttons where they lead.
+        ran = (task_instance.dag_id, task_instance.run_id, task_instance.task_id)
+        yield TaskSkippedEvent(xcoms={KEY: dict(shown), LINK: decision(*ran)})
 
 
 class _Desk:

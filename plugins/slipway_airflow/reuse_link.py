@@ -8,7 +8,7 @@ import attrs
 from airflow.sdk import BaseOperatorLink
 
 from slipway_airflow.addresses import decision
-from slipway_airflow.reuse_note import KEY
+from slipway_airflow.reuse_note import KEY, LINK
 
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
@@ -26,7 +26,7 @@ class HitOrMissLink(BaseOperatorLink):  # type: ignore[misc]  # Airflow's SDK ca
     @property
     def xcom_key(self) -> str:
         """Where Airflow keeps the link."""
-        return f"_link_{KEY}"
+        return LINK
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
         """The page's address; empty when the task ended before it decided. Airflow asks as the task ends."""

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 KEY = "hit_or_miss"
 """Under this key a task's XCom tab shows what was decided, and why."""
+LINK = f"_link_{KEY}"
+"""Where Airflow keeps where the task's button leads."""
 
 
 def forced(context: Context) -> bool:

@@ -49,7 +49,7 @@ def test_a_button_leads_to_the_report_its_task_made(base_url):
 def test_the_tasks_of_the_line_have_a_button_for_every_dataset(dags):
     for dag_id, raw in (("flight_delay.ingest", {"flights", "weather"}), ("digit_reader.ingest", {"digits"})):
         names = {task.task_id: {link.name for link in task.operator_extra_links} for task in dags[dag_id].tasks}
-        assert names["features"] == {f"Quality report: {table}" for table in raw}
+        assert names["features"] == {"Hit or miss", *(f"Quality report: {table}" for table in raw)}
         assert names["publish"] == {"Quality report: features"}
         keys = [link.xcom_key for task in dags[dag_id].tasks for link in task.operator_extra_links]
         assert len(keys) == len(set(keys))

@@ -35,7 +35,9 @@ def asked(tmp_path, monkeypatch):
 def events(*numbers, decide="even.decide"):
     async def first(number):
         trigger = reuse.HitOrMiss(decide)
-        trigger.task_instance = SimpleNamespace(task_id="features", get_template_context=lambda: number)
+        trigger.task_instance = SimpleNamespace(
+            dag_id="even.ingest", run_id="run 1", task_id="features", get_template_context=lambda: number
+        )
         return [event async for event in trigger.run()]
 
     async def together():
@@ -47,6 +49,8 @@ def events(*numbers, decide="even.decide"):
 def test_a_hit_ends_the_task_as_skipped_with_the_decision_as_xcom(asked):
     ((event,),) = events(2)
     assert isinstance(event, TaskSkippedEvent)
+    button = event.xcoms.pop("_link_hit_or_miss")
+    assert button.endswith("/slipway/provenance/tasks/even.ingest/run%201/features")
     assert event.xcoms == {"hit_or_miss": {"reasons": ["2 of 1"]}}
 
 
