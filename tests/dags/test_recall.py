@@ -3,7 +3,7 @@
 import pytest
 
 from slipway.ledger.audit_recall import Recall
-from slipway.pipeline.load import load_pipelines
+from slipway.pipeline.project import load_pipelines
 from slipway.settings import settings
 
 NAMES = list(load_pipelines(settings().pipelines))
