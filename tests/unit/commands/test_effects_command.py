@@ -66,7 +66,7 @@ def test_a_ledger_that_is_down_is_an_error_for_scripts(monkeypatch):
     away = LedgerConnection("postgresql+psycopg2://slipway:hunter2@127.0.0.1:1/ledger")
     monkeypatch.setattr(LocalSettings, "load", lambda: SimpleNamespace(ledger=away))
     failed = run()
-    assert failed.exit_code == 1 and "slipway_ledger" in failed.output and "hunter2" not in failed.output
+    assert failed.exit_code == 2 and "slipway_ledger" in failed.output and "hunter2" not in failed.output
 
 
 @pytest.mark.parametrize(
