@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slipway.commands import audit, diff, verify
+from slipway.commands import audit, diff, reproduce, verify
 from slipway.commands.effects import effects
 from slipway.commands.exits import FAILED, WRONG, fail
 from slipway.commands.keys import keys
@@ -25,6 +25,7 @@ app.add_typer(fleet, name="fleet")
 lake = typer.Typer(no_args_is_help=True, help="The embedded lake's data: check it, collect what nothing refers to.")
 app.add_typer(lake, name="lake")
 app.command()(verify.verify)
+app.command()(reproduce.reproduce)
 app.add_typer(keys, name="keys")
 app.command()(effects)
 app.add_typer(audit.app, name="audit")

@@ -34,6 +34,8 @@ trying the same thing again can help: bad data stays bad, an unreachable service
   x EvidenceError
     + DisputedError
     + UnrecordedError
+    + NotReproducibleError
+    + DivergedError
 
   x ReleaseError
     + RolledBackError
@@ -145,6 +147,14 @@ class DisputedError(EvidenceError):
 
 class UnrecordedError(EvidenceError):
     """The ledger has no statement about what was asked."""
+
+
+class NotReproducibleError(EvidenceError):
+    """What a past version was made with is not to be had here."""
+
+
+class DivergedError(EvidenceError):
+    """A past version that was made again is not what was stated."""
 
 
 class ReleaseError(SlipwayError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from slipway.lake.retention import INGEST, TRAIN
+from slipway.lake.retention import INGEST, REPRODUCE, TRAIN
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -15,7 +15,7 @@ _UNDER_WAY = ["queued", "running"]
 def lines_under_way(context: Context, pipeline: str) -> tuple[str, ...]:
     """The lines, of those that work on run branches, with a DAG run queued or running."""
     ti: Any = context["ti"]
-    lines = (INGEST, TRAIN)
+    lines = (INGEST, TRAIN, REPRODUCE)
     return tuple(line for line in lines if ti.get_dr_count(dag_id=f"{pipeline}.{line}", states=_UNDER_WAY))
 
 

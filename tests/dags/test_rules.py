@@ -12,7 +12,7 @@ from tests.dags.reading import ROOT, ParseTimeError, copy_what_pipelines_name, r
 FILES = sorted((ROOT / "dags").glob("*.py"))
 NO_DAG = "pipelines.py"
 """Reads the pipeline files so that Airflow shows what is wrong with one; every other file makes DAGs."""
-LINES = ("ingest", "train", "release")
+LINES = ("ingest", "train", "release", "reproduce")
 
 
 @pytest.fixture(params=FILES, ids=lambda path: path.name)

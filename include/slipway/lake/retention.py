@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from slipway.lake.run_branch import INGEST_PREFIX, TRAIN_PREFIX
+from slipway.lake.run_branch import INGEST_PREFIX, REPRODUCE_PREFIX, TRAIN_PREFIX
 from slipway.lake.staging import STAGING_PREFIX
 
 DAY_SECONDS = 86_400
 INGEST = "ingest"
 TRAIN = "train"
+REPRODUCE = "reproduce"
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,15 @@ class Fate:
 
 
 def line_of(branch: str, pipeline: str) -> str | None:
-    """The line of a pipeline whose runs work on a branch: ``ingest`` or ``train``; ``None``: it is none of its own."""
+    """The line of a pipeline whose runs work on a branch: ``ingest``, ``train`` or ``reproduce``.
+
+    ``None``: it is none of its own.
+    """
     # Names of pipelines hold no '-', so no pipeline's prefix begins another's.
     if branch.startswith(f"{INGEST_PREFIX}{pipeline}-") or branch.startswith(STAGING_PREFIX):
         return INGEST
+    if branch.startswith(f"{REPRODUCE_PREFIX}{pipeline}-"):
+        return REPRODUCE
     return TRAIN if branch.startswith(f"{TRAIN_PREFIX}{pipeline}-") else None
 
 

@@ -15,6 +15,7 @@ _FINGERPRINT = re.compile(r"[0-9a-f]{12,}")
 
 INGEST_PREFIX = "run-"
 TRAIN_PREFIX = "train-"
+REPRODUCE_PREFIX = "reproduce-"
 
 
 def ingest_branch(pipeline: str, partition: str, fingerprint: str) -> str:
@@ -25,6 +26,11 @@ def ingest_branch(pipeline: str, partition: str, fingerprint: str) -> str:
 def train_branch(pipeline: str, fingerprint: str) -> str:
     """The branch one training of a pipeline's model is made on; ``fingerprint`` is lower-case hex."""
     return _slug(f"{TRAIN_PREFIX}{pipeline}-{_short(fingerprint)}")
+
+
+def reproduce_branch(pipeline: str, version: str) -> str:
+    """The branch on which a past version is made again; never merged."""
+    return _slug(f"{REPRODUCE_PREFIX}{pipeline}-v{version}")
 
 
 class BranchingLake(Protocol):

@@ -27,8 +27,17 @@ class ProcessPod:
     itself, as a data loader does whose pipe closes.
     """
 
-    def __init__(self, manifest: PodManifest, arguments: Sequence[str], secrets: Secrets, root: Path) -> None:
+    def __init__(
+        self,
+        manifest: PodManifest,
+        arguments: Sequence[str],
+        secrets: Secrets,
+        root: Path,
+        *,
+        folder: Path | None = None,
+    ) -> None:
         self._manifest = manifest
+        self._folder = folder
         self._command = [*_interpreted(manifest.container.command), *manifest.container.args, *arguments]
         self._environment = {
             "PATH": os.defpath,
@@ -54,6 +63,7 @@ class ProcessPod:
             self._process = subprocess.Popen(
                 self._command,
                 env=self._environment,
+                cwd=self._folder,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 text=True,
