@@ -19,16 +19,16 @@ def of_pod(statement: Statement, result: PodResult) -> tuple[str, ...]:
     then = dict(statement.details.get("environment", {}))
     now = dict(result.environment)
     packages = (then.pop("packages", {}), now.pop("packages", {}))
-    hardware = (statement.execution.machine.get("hardware"), result.hardware)
-    return (*_members(then, now), *_members(*packages), *_members({"hardware": hardware[0]}, {"hardware": hardware[1]}))
+    machine = {**now.pop("machine", {}), "hardware": result.hardware}
+    then.pop("machine", None)
+    return (*_members(then, now), *_members(*packages), *_members(statement.execution.machine, machine))
 
 
 def of_features(statement: Statement) -> tuple[str, ...]:
-    """The packages a Spark job was pinned to and those that are installed here, and the CPU."""
-    cpu = statement.execution.machine.get("cpu")
+    """The packages a Spark job was pinned to and those that are installed here, and the machine."""
     packages = {name: pinned for name, pinned in statement.ingredients.packages.items() if _comparable(pinned)}
     installed = {name: _installed(name, pinned) for name, pinned in packages.items()}
-    return (*_members(packages, installed), *_members({"cpu": cpu}, {"cpu": this_machine()["cpu"]}))
+    return (*_members(packages, installed), *_members(statement.execution.machine, this_machine()))
 
 
 def _members(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:

@@ -88,6 +88,14 @@ def _outcome(statement: Statement, compared: Sequence[Compared], made: Made, clo
 
 
 def _within(statement: Statement, kept: Kept, made: Made) -> Tolerance:
+    """Whether it does the same, and the numbers; what cannot be read or run does not."""
+    try:
+        return _does_the_same(statement, kept, made)
+    except Exception:  # readers of five formats, and a runtime, raise what they like at a broken file
+        return False, {}
+
+
+def _does_the_same(statement: Statement, kept: Kept, made: Made) -> Tolerance:
     before = {_short(name): content for name in statement.outputs if (content := kept.content(name)) is not None}
     after = {_short(name): content for name, content in made.files.items()}
     if statement.stage == FEATURES:

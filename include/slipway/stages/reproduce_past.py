@@ -72,7 +72,9 @@ def past_of(ledger: Ledger, pipeline: str, version: str) -> Past:
     for statement in chain:
         by_stage.setdefault(statement.stage, []).append(statement)
     works = {one.stage: one for one in chain if one.stage in (TRAIN, EXPORT)}
-    works |= {str(one.ingredients.parameters["target"]): one for one in by_stage.get(COMPILE, [])}
+    works |= {
+        str(one.ingredients.parameters["target"]): one for one in sorted(by_stage.get(COMPILE, []), key=_by_subject)
+    }
     past = Past(
         registered=stated[-1],
         ingested={one.subject: one for one in sorted(by_stage.get(INGEST, []), key=_by_subject)},

@@ -61,7 +61,7 @@ class Processes:
             with session(self.spark, str(uuid.uuid4())) as spark:  # fails within seconds where nobody answers
                 self.say(f"  Spark {spark.version} of connection spark_default")
         else:
-            self.say("  a Spark of its own, since the connection's has other code")
+            self.say("  a Spark of its own, since the connection's has other code or cannot be asked from here")
         manifest = _job(root, {"SPARK_REMOTE": remote} if remote else _own_spark(self.folder), len(days))
         arguments = [str(root / "spark_jobs" / f"{job}.py"), *places]
         self._run(manifest, arguments, root, self._secrets(self.registry))
