@@ -30,7 +30,7 @@ from tests.contract.lake.server import running_server
 from tests.simulators.ledger import ingredients, ledger_at
 
 PIPELINE = find_pipeline(settings().pipelines, "digit_reader")
-DAYS = [dt.date(2013, 1, 1) + dt.timedelta(days=number) for number in range(7)]
+DAYS = [dt.date(2013, 1, 1) + dt.timedelta(days=number) for number in range(6)]
 RUN = Run("digit_reader.train", "run-1", "manual", "")
 
 pytestmark = pytest.mark.timeout(900)  # a JVM, torch and two compilers, each twice
@@ -95,7 +95,7 @@ def _make(connection: LakeConnection, services: Services, ledger: Ledger, folder
     processes.features(root, PIPELINE.features.job, places)
     for landing in landings:
         publish_features(lake, ledger, PIPELINE, landing, RUN, root=root)
-    plan = plan_training(lake, PIPELINE, root=root, runtime="process", champion=None, least=7)
+    plan = plan_training(lake, PIPELINE, root=root, runtime="process", champion=None, least=6)
     lake.create_branch(PIPELINE.repository, plan.branch, plan.commit)
     outputs = {}
     for name, work in plan.works.items():

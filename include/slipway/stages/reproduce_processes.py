@@ -26,6 +26,7 @@ _LAKE = {
 _OWN_SPARK = {
     "spark.master": "local[2]",
     "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
     "spark.sql.session.timeZone": "UTC",
@@ -62,7 +63,7 @@ class Processes:
                 self.say(f"  Spark {spark.version} of connection spark_default")
         else:
             self.say("  a Spark of its own, since the connection's has other code or cannot be asked from here")
-        manifest = _job(root, {"SPARK_REMOTE": remote} if remote else _own_spark(self.folder), len(days))
+        manifest = _job(root, {"SPARK_REMOTE": remote} if remote else _own_spark(root, self.folder), len(days))
         arguments = [str(root / "spark_jobs" / f"{job}.py"), *places]
         self._run(manifest, arguments, root, self._secrets(self.registry))
 
@@ -115,13 +116,19 @@ def _job(root: Path, environment: Mapping[str, str], days: int) -> PodManifest:
     )
 
 
-def _own_spark(folder: Path) -> dict[str, str]:
+def _own_spark(root: Path, folder: Path) -> dict[str, str]:
     java = shutil.which("java")
+    launcher = root / "include" / "slipway" / "lake" / "spark-python"
     options = {**_OWN_SPARK, "spark.local.dir": str(folder / "spark"), "spark.sql.warehouse.dir": str(folder / "spark")}
     conf = " ".join(f"--conf {name}={value}" for name, value in options.items())
     return {
         "PYSPARK_SUBMIT_ARGS": f"{conf} pyspark-shell",
-        "PYSPARK_PYTHON": sys.executable,
+        # Workers forked with their imports done (docs/adr/0002), where the checkout has that; no library may start a
+        # thread then.
+        "PYSPARK_PYTHON": str(launcher) if launcher.exists() else sys.executable,
+        "SLIPWAY_PYTHON": sys.executable,
+        "OPENBLAS_NUM_THREADS": "1",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
         "SPARK_LOCAL_IP": "127.0.0.1",
         **({"JAVA_HOME": str(Path(java).resolve().parents[1])} if java else {}),
     }
