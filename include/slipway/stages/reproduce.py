@@ -20,6 +20,7 @@ from slipway.identity.environment import lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
 from slipway.lake.run_branch import reproduce_branch
+from slipway.lake.uri import LakeUri
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
 from slipway.registry.lock import exclusive
@@ -27,7 +28,7 @@ from slipway.stages.code import stage_code
 from slipway.stages.reproduce_checkout import Checkouts
 from slipway.stages.reproduce_past import Past, Shelf, past_of
 from slipway.stages.reproduce_processes import Processes
-from slipway.stages.reproduce_stages import Again, Making
+from slipway.stages.reproduce_stages import AGAIN, Again, Making
 from slipway.stages.reproduce_verdict import Judged, Scope, Verdict, conclude
 from slipway.stages.run import Run
 from slipway.stages.works import EXPORT, TRAIN
@@ -157,6 +158,8 @@ def _branch(lake: Lake, repository: str, name: str, source: str) -> Iterator[str
     lake.delete_branch(repository, name)
     lake.create_branch(repository, name, source)
     try:
+        # Its commit may be years old, and housekeeping sweeps by age; an object written now is not.
+        lake.put(LakeUri(repository, name, f"{AGAIN}/begun"), b"")
         yield name
     finally:
         lake.delete_branch(repository, name)

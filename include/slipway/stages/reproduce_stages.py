@@ -29,7 +29,7 @@ from slipway.stages.reproduce_verdict import Judged, Scope
 from slipway.stages.works import EXPORT, TRAIN, Data, works_of
 from slipway.stages.works import ingredients_of as works_in
 
-_AGAIN = "reproduced"
+AGAIN = "reproduced"
 """The folder of the branch under which features are made: nothing else ever is, so what lies there is new."""
 _EXPORT_COMMAND = ("python", "-m", "slipway.compile.export")
 
@@ -121,10 +121,10 @@ class Again:
         found = {
             item.path: self.lake.get(LakeUri(place.repository, place.ref, item.path)) for item in self.lake.list(place)
         }
-        return {path.removeprefix(f"{_AGAIN}/"): content for path, content in found.items()}
+        return {path.removeprefix(f"{AGAIN}/"): content for path, content in found.items()}
 
     def _output(self, statement: Statement) -> LakeUri:
-        return LakeUri(self._repository, self.branch, f"{_AGAIN}/{features_prefix(statement.subject)}")
+        return LakeUri(self._repository, self.branch, f"{AGAIN}/{features_prefix(statement.subject)}")
 
     def _work(self, name: str, statement: Statement) -> Judged:
         self.say(f"{statement.stage}: {statement.subject}")

@@ -16,7 +16,9 @@ def fate_of(name: str, days_old: float, **changes: object) -> object:
     return found[0] if found else None
 
 
-@pytest.mark.parametrize("name", ["run-shop-2013-01-01-0123456789ab", "train-shop-0123456789ab", "staging-77"])
+@pytest.mark.parametrize(
+    "name", ["run-shop-2013-01-01-0123456789ab", "train-shop-0123456789ab", "staging-77", "reproduce-shop-v3"]
+)
 def test_a_branch_past_its_keep_time_goes_and_the_reason_says_by_how_much(name):
     fate = fate_of(name, 15)
     assert fate.goes and fate.branch == name
@@ -49,7 +51,12 @@ def test_a_branch_whose_head_something_needs_stays_whatever_its_age():
 
 @pytest.mark.parametrize(
     ("name", "line", "other"),
-    [("run-shop-x", "ingest", "train"), ("staging-x", "ingest", "train"), ("train-shop-x", "train", "ingest")],
+    [
+        ("run-shop-x", "ingest", "train"),
+        ("staging-x", "ingest", "train"),
+        ("train-shop-x", "train", "ingest"),
+        ("reproduce-shop-v3", "reproduce", "train"),
+    ],
 )
 def test_a_line_under_way_keeps_its_own_old_branches_and_no_others(name, line, other):
     fate = fate_of(name, 100, running=[line])

@@ -21,6 +21,7 @@ def under_way(runs: dict[str, list[str]]) -> tuple[str, ...]:
 def test_a_line_is_under_way_while_a_run_is_queued_or_running():
     assert under_way({"shop.ingest": ["success", "queued"], "shop.train": ["failed"]}) == ("ingest",)
     assert under_way({"shop.ingest": ["success"], "shop.train": ["running"]}) == ("train",)
+    assert under_way({"shop.reproduce": ["running"]}) == ("reproduce",)
 
 
 def test_ended_runs_and_those_of_other_pipelines_and_lines_do_not_count():
