@@ -3,7 +3,7 @@
 
 **make_again** runs a registered version's stages again from its raw-data commit, in the code and parameters it was
 made with, each stage on what is kept of the stages before it, and compares every output. The verdict is signed and
-kept in the ledger; its short form is the task's XCom, the whole one is in its log:
+kept in the ledger; its short form is the task's XCom `verdict`, the whole one is in its log:
 
 * *identical*: every output is bit for bit what was stated;
 * *within tolerance*: another environment gave other bits that do the same; the numbers are named;
@@ -19,7 +19,6 @@ from __future__ import annotations
 import datetime as dt
 import json
 import logging
-from typing import Any
 
 from airflow.sdk import DAG, Param, get_current_context, task
 
@@ -50,7 +49,7 @@ PARAMS = {
 
 @task
 @fail_fast
-def make_again(name: str) -> dict[str, Any]:
+def make_again(name: str) -> str:
     """Make a version again and judge it; fails where it is not what it was."""
     context = get_current_context()
     params = context["params"]
@@ -69,7 +68,7 @@ def make_again(name: str) -> dict[str, Any]:
     context["ti"].xcom_push(key="verdict", value=verdict.brief())
     if verdict.outcome not in ("identical", "within tolerance"):
         raise DivergedError(f"{name} version {verdict.version}: {verdict.outcome}: {verdict.reason}")
-    return verdict.brief()
+    return verdict.outcome
 
 
 def reproduce_line(pipeline: Pipeline) -> DAG:

@@ -135,9 +135,10 @@ def _reason(outcome: Outcome, named: Judged | None, judged: Sequence[Judged]) ->
         return "nothing was asked for"
     if outcome in ("diverged", "inconclusive"):
         return f"{named.stage} of {named.subject}: {named.reason or _first_fact(named)}"
-    count = sum(one.outputs for one in judged)
+    compared = [one for one in judged if one.outcome != "skipped"]
+    count = sum(one.outputs for one in compared)
     if outcome == "identical":
-        return f"{count} outputs of {len(judged)} statements are bit for bit what was stated"
+        return f"{count} outputs of {len(compared)} statements are what was stated, bit for bit but for measured times"
     numbers = ", ".join(f"{name} {value:.3g}" for name, value in named.numbers.items())
     return f"{named.stage} of {named.subject}: {numbers}, within another environment: {'; '.join(named.environment)}"
 
