@@ -23,7 +23,7 @@ import logging
 from airflow.sdk import DAG, Param, get_current_context, task
 
 from slipway.errors import DivergedError
-from slipway.pipeline.load import readable_pipelines
+from slipway.pipeline.project import readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.release import choose_version

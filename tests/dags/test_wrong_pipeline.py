@@ -6,7 +6,13 @@ from slipway.errors import ConfigurationError
 from slipway.settings import settings
 from tests.dags.reading import ROOT, copy_what_pipelines_name, read_dag_file
 
-LINES = {"flight_delay.ingest", "flight_delay.train", "flight_delay.release", "slipway.housekeeping"}
+LINES = {
+    "flight_delay.ingest",
+    "flight_delay.train",
+    "flight_delay.release",
+    "flight_delay.reproduce",
+    "slipway.housekeeping",
+}
 
 
 @pytest.mark.parametrize(

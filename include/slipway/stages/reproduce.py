@@ -21,9 +21,9 @@ from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.lake.client import Lake
 from slipway.lake.run_branch import reproduce_branch
 from slipway.lake.uri import LakeUri
+from slipway.ledger.lock import exclusive
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
-from slipway.registry.lock import exclusive
 from slipway.stages.code import stage_code
 from slipway.stages.reproduce_checkout import Checkouts
 from slipway.stages.reproduce_past import Past, Shelf, past_of
@@ -137,7 +137,6 @@ def statement_of(verdict: Verdict, past: Past, run: Run, root: Path) -> Statemen
         varying=(name,),
         materials=past.registered.outputs,
         execution=run.execution(root, verdict.started),
-        commits=past.registered.commits,
         details=verdict.document(),
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from slipway.errors import EvidenceError, LakeNotFoundError
+from slipway.errors import EvidenceError, LakeNotFoundError, UnrecordedError
 from slipway.identity.digest import sha256_bytes
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
@@ -58,12 +58,13 @@ def past_of(ledger: Ledger, pipeline: str, version: str) -> Past:
     """The statements of a version, each verified.
 
     Raises:
-        EvidenceError: the ledger has no statement of that version, one does not verify, or the chain has a gap.
+        UnrecordedError: the ledger has no statement of that version.
+        EvidenceError: one does not verify, or the chain has a gap.
         UnavailableError: the ledger does not answer.
     """
     stated = ledger.statements(pipeline, REGISTER, version)
     if not stated:
-        raise EvidenceError(
+        raise UnrecordedError(
             f"expected a statement of how version {version} of {pipeline} was made, the ledger has none; "
             "name another version, or another model"
         )

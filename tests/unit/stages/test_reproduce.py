@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
-from slipway.errors import EvidenceError, NotReproducibleError, UnavailableError
+from slipway.errors import NotReproducibleError, UnavailableError, UnrecordedError
 from slipway.identity.digest import sha256_bytes
 from slipway.settings import settings
 from slipway.stages.reproduce import STAGE, judge_again, written
@@ -225,7 +225,7 @@ def test_parameters_that_are_not_to_be_had_are_named(again, past):
 
 
 def test_a_version_the_ledger_does_not_know_is_an_error(ledger):
-    with pytest.raises(EvidenceError, match="version 9 of flight_delay"):
+    with pytest.raises(UnrecordedError, match="version 9 of flight_delay"):
         past_of(ledger, "flight_delay", "9")
 
 
