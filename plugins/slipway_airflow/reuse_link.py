@@ -8,7 +8,7 @@ import attrs
 from airflow.sdk import BaseOperatorLink
 
 from slipway_airflow.addresses import decision
-from slipway_airflow.reuse_note import KEY, LINK
+from slipway_airflow.reuse_note import LINK
 
 if TYPE_CHECKING:
     from airflow.sdk.types import TaskInstanceKey
@@ -29,8 +29,6 @@ class HitOrMissLink(BaseOperatorLink):  # type: ignore[misc]  # Airflow's SDK ca
         return LINK
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
-        """The page's address; empty when the task ended before it decided. Airflow asks as the task ends."""
+        """The page's address, which also says so when the task ended before it decided."""
         ti: Any = ti_key  # In the worker this is the task instance itself.
-        if ti.xcom_pull(task_ids=ti.task_id, key=KEY, map_indexes=ti.map_index, default=None) is None:
-            return ""
         return decision(ti.dag_id, ti.run_id, ti.task_id, ti.map_index)

@@ -6,7 +6,7 @@ verified: a row that somebody changed is no evidence.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -118,6 +118,12 @@ class Ledger:
         if subject is not None:
             query = query.where(STATEMENT.c.subject == subject)
         return [found.statement for found in self._read(query.order_by(STATEMENT.c.id))]
+
+    def known(self, pipeline: str, stage: str, subjects: Collection[str]) -> set[str]:
+        """Those subjects that some statement of the stage is about."""
+        named = (STATEMENT.c.pipeline == pipeline, STATEMENT.c.stage == stage, STATEMENT.c.subject.in_(subjects))
+        with self.database.transaction() as connection:
+            return set(connection.execute(sa.select(STATEMENT.c.subject).where(*named).distinct()).scalars())
 
     def makers(self, pipeline: str, outputs: Mapping[str, str]) -> dict[str, Statement]:
         """Output name -> the newest statement that made it with that sha256; what nobody made is left out."""
