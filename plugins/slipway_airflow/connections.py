@@ -77,7 +77,7 @@ def ledger() -> Ledger:
 @functools.cache
 def effects() -> Effects:
     """The effects of the same ledger."""
-    return Effects(ledger_server())
+    return Effects(ledger().connection)
 
 
 def intents() -> Intents:
