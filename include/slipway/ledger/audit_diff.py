@@ -159,7 +159,7 @@ def _stage(name: str, before: Step | None, after: Step | None, versions: tuple[s
 
 def _told_elsewhere(stage: str, one: Difference) -> bool:
     """Inputs are days of data or stages before, which are told on their own; a registration sums those up."""
-    return one.kind == "input" or (stage == "register" and one.name == "version_of")
+    return one.kind == "input" or (stage == "register" and one.name in ("version_of", "version"))
 
 
 def _contents(step: Step) -> dict[str, str]:

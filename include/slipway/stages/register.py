@@ -87,7 +87,7 @@ def register_version(
     lake.tag(pipeline.repository, f"model-{pipeline.name}-v{version}", commit)
     ledger.record(
         Statement(
-            ingredients=_ingredients(plan, root),
+            ingredients=_ingredients(plan, root, version),
             subject=version,
             outputs={
                 version_file(version, path): sha256
@@ -105,14 +105,15 @@ def register_version(
     return version
 
 
-def _ingredients(plan: TrainingPlan, root: Path) -> Ingredients:
+def _ingredients(plan: TrainingPlan, root: Path, version: str) -> Ingredients:
     code = stage_code(root, "include/slipway/stages/register.py")
     return Ingredients(
         stage=STAGE,
         pipeline=plan.pipeline,
         code=code.code,
         packages=code.packages,
-        parameters={"version_of": plan.fingerprint},
+        # A version that was deleted and registered again has another number, by which its outputs are named.
+        parameters={"version_of": plan.fingerprint, "version": version},
         inputs={name: work.fingerprint for name, work in plan.works.items()},
         environment=lock_digest(root),
         hardware=cpu_hardware_class(),

@@ -1,6 +1,7 @@
 """From a training run's outputs to one model version, and what keeps a version from being made."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -84,6 +85,16 @@ def test_registering_again_gives_the_same_version(lake, ledger, registry, plan):
     assert [registered(lake, ledger, plan), registered(lake, ledger, plan)] == ["1", "1"]
     assert len(registry.versions) == 1
     assert len(ledger.statements(PIPELINE.name, register.STAGE)) == 1
+
+
+def test_a_version_that_was_deleted_and_registered_again_disputes_nothing(lake, ledger, registry, plan):
+    assert registered(lake, ledger, plan) == "1"
+    # MLflow gives no number twice.
+    registry.versions[0] = replace(registry.versions[0], fingerprint="deleted")
+    assert registered(lake, ledger, plan) == "2"
+    stated = ledger.statements(PIPELINE.name, register.STAGE)
+    assert [one.subject for one in stated] == ["1", "2"]
+    assert not any(ledger.find(one.fingerprint).disputed for one in stated)
 
 
 def test_a_registration_killed_before_any_effect_ends_in_one_version(lake, ledger, registry, plan, monkeypatch):
