@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from slipway.connections import LedgerConnection
-from slipway.errors import UnavailableError
+from slipway.errors import ConfigurationError, UnavailableError
 from slipway.ledger.schema import METADATA
 
 Insert = postgresql.Insert | sqlite.Insert
@@ -20,7 +20,8 @@ Insert = postgresql.Insert | sqlite.Insert
 class Database:
     """One database; make one per process and share it between threads.
 
-    Every transaction raises ``UnavailableError`` when the database does not answer; nothing was written then.
+    Every transaction raises ``UnavailableError`` when the database does not answer, and ``ConfigurationError`` when
+    its tables are an older version's; nothing was written then.
     """
 
     def __init__(self, url: str) -> None:
@@ -58,7 +59,19 @@ class Database:
                 # Parallel first uses would race in CREATE TABLE IF NOT EXISTS.
                 self.hold(connection, "slipway.ledger.schema")
                 METADATA.create_all(connection)
+                self._require_columns(connection)
             self._prepared = True
+
+    def _require_columns(self, connection: sa.Connection) -> None:
+        found = sa.inspect(connection).get_multi_columns(filter_names=list(METADATA.tables))
+        stands = {f"{table}.{column['name']}" for (_, table), columns in found.items() for column in columns}
+        wanted = {f"{table.name}.{column.name}" for table in METADATA.sorted_tables for column in table.columns}
+        if missing := sorted(wanted - stands):
+            raise ConfigurationError(
+                f"expected the ledger's database at {self.engine.url!r} to be this version's, but it was made by an "
+                f"older one and lacks {', '.join(missing)}; name another database in the connection slipway_ledger, "
+                "or give up what is recorded: `make clean` locally, elsewhere drop the slipway_ tables"
+            )
 
 
 @lru_cache(maxsize=8)
