@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from slipway.commands import audit, diff, reproduce, verify
+from slipway.commands import audit, diff, disputes, reproduce, verify
 from slipway.commands.effects import effects
 from slipway.commands.exits import FAILED, WRONG, fail
 from slipway.commands.keys import keys
@@ -28,6 +28,7 @@ app.command()(verify.verify)
 app.command()(reproduce.reproduce)
 app.add_typer(keys, name="keys")
 app.command()(effects)
+app.add_typer(disputes.ledger, name="ledger")
 app.add_typer(audit.app, name="audit")
 app.command()(diff.diff)
 app.command("bundle")(diff.write_bundle)

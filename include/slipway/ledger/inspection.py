@@ -17,6 +17,7 @@ from slipway.errors import EvidenceError
 from slipway.ledger import bundle
 from slipway.ledger.envelope import from_json, verify
 from slipway.ledger.intoto import from_payload
+from slipway.ledger.rows import moment, require_row
 from slipway.ledger.schema import LINK, OUTPUT, RELEASE, STATEMENT
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
@@ -83,7 +84,10 @@ class Inspection:
 
     def chain(self, fingerprint: str) -> list[Seen]:
         """The newest statement with a fingerprint and everything it was made of, makers last."""
-        start = sa.select(sa.func.max(STATEMENT.c.id).label("id")).where(STATEMENT.c.fingerprint == fingerprint)
+        # After a dispute was settled, the one that counts.
+        order = (STATEMENT.c.disputed, STATEMENT.c.id.desc())
+        newest = sa.select(STATEMENT.c.id).where(STATEMENT.c.fingerprint == fingerprint).order_by(*order).limit(1)
+        start = sa.select(newest.scalar_subquery().label("id"))
         reached = start.cte("reached", recursive=True)
         reached = reached.union(sa.select(LINK.c.parent).join(reached, LINK.c.child == reached.c.id))
         return self._see(sa.select(STATEMENT).where(STATEMENT.c.id.in_(sa.select(reached.c.id))))
@@ -177,7 +181,7 @@ def _seen(row: Any, trust: Trust) -> Seen:
     try:
         envelope = from_json(row.envelope)
         statement = verify(envelope, trust)
-        _require_row(row, statement)
+        require_row({**row._mapping}, statement)
     except EvidenceError as error:
         problem = str(error)
         statement = statement or _claimed(envelope)
@@ -187,22 +191,12 @@ def _seen(row: Any, trust: Trust) -> Seen:
         pipeline=row.pipeline,
         stage=row.stage,
         subject=row.subject,
-        # SQLite keeps no zone; what is written is UTC.
-        finished=row.finished if row.finished.tzinfo else row.finished.replace(tzinfo=dt.UTC),
+        finished=moment(row.finished),
         disputed=row.disputed,
         statement=statement,
         envelope=envelope,
         problem=problem,
     )
-
-
-def _require_row(row: Any, statement: Statement) -> None:
-    said = (statement.fingerprint, statement.outputs_digest, statement.pipeline, statement.stage, statement.subject)
-    if said != (row.fingerprint, row.outputs_digest, row.pipeline, row.stage, row.subject):
-        raise EvidenceError(
-            f"row {row.id} of {STATEMENT.name} was changed: its envelope is not the one its row was written with; "
-            "restore the ledger's backup"
-        )
 
 
 def _claimed(envelope: Envelope | None) -> Statement | None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from securesystemslib.dsse import Envelope
 
+from slipway.errors import EvidenceError
 from slipway.ledger.envelope import to_json
-from slipway.ledger.schema import COMMIT, LINK, OUTPUT, RELEASE, VERSION
+from slipway.ledger.schema import COMMIT, LINK, OUTPUT, RELEASE, STATEMENT, VERSION
 from slipway.ledger.statement import Statement
 
 Rows = dict[sa.Table, list[dict[str, Any]]]
+_SAID = ("fingerprint", "outputs_digest", "stable_digest", "pipeline", "stage", "subject")
 
 
 def statement_row(statement: Statement, envelope: Envelope) -> dict[str, Any]:
@@ -24,9 +27,30 @@ def statement_row(statement: Statement, envelope: Envelope) -> dict[str, Any]:
         "pipeline": statement.pipeline,
         "stage": statement.stage,
         "subject": statement.subject,
-        "finished": statement.execution.finished,
+        "finished": statement.execution.finished.astimezone(dt.UTC),
         "envelope": to_json(envelope),
     }
+
+
+def moment(stored: dt.datetime) -> dt.datetime:
+    """A time as it was written: in UTC, whose zone SQLite does not keep."""
+    return stored if stored.tzinfo else stored.replace(tzinfo=dt.UTC)
+
+
+def require_row(row: Mapping[str, Any], statement: Statement) -> None:
+    """Refuse a row of ``slipway_statement`` whose columns are not what its envelope says.
+
+    Raises:
+        EvidenceError: the first column that differs.
+    """
+    said = {name: getattr(statement, name) for name in _SAID}
+    stands = {**{name: row[name] for name in _SAID}, "finished": moment(row["finished"])}
+    for name, value in {**said, "finished": statement.execution.finished}.items():
+        if stands[name] != value:
+            raise EvidenceError(
+                f"row {row['id']} of {STATEMENT.name} was changed: its envelope is not the one its row was written "
+                f"with, which had {name} {stands[name]} where the envelope says {value}; restore the ledger's backup"
+            )
 
 
 def related_rows(number: int, statement: Statement, makers: Mapping[int, str]) -> Rows:

@@ -29,7 +29,8 @@ STATEMENT = sa.Table(
     sa.UniqueConstraint("fingerprint", "outputs_digest", name="slipway_statement_once"),
     sa.Index("slipway_statement_subject", "pipeline", "stage", "subject", "id"),
 )
-"""``disputed``: another statement has the same fingerprint and another digest over its stable outputs."""
+"""``disputed``, for people who look: another statement has the same fingerprint and another digest over its stable
+outputs, and this one was not kept in a settlement. Stages ask the signed statements."""
 
 OUTPUT = sa.Table(
     "slipway_output",

@@ -21,11 +21,11 @@ from slipway.errors import ConfigurationError
 
 Role = Literal["build", "approval"]
 ROLES: tuple[Role, ...] = ("build", "approval")
-_APPROVED = frozenset({"release"})
+_APPROVED = frozenset({"release", "settle"})
 
 
 def role_of(stage: str) -> Role:
-    """Which key signs the statements of a stage: releases are approved, everything else is built."""
+    """Which key signs the statements of a stage: releases and settled disputes are approved, all else is built."""
     return "approval" if stage in _APPROVED else "build"
 
 
