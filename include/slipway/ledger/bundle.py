@@ -10,7 +10,7 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from securesystemslib.dsse import Envelope
 
@@ -19,6 +19,9 @@ from slipway.ledger.envelope import from_dict, verify
 from slipway.ledger.intoto import from_payload
 from slipway.ledger.statement import Statement
 from slipway.ledger.trust import Trust
+
+if TYPE_CHECKING:
+    from slipway.ledger.store import Recorded
 
 MEDIA_TYPE = "application/vnd.slipway.bundle.v1+json"
 _STARTS = ("release", "register")
@@ -47,6 +50,20 @@ def pack(envelopes: Iterable[Envelope]) -> bytes:
     order = sorted(found, key=lambda content: (from_payload(content).execution.finished, content), reverse=True)
     document = {"mediaType": MEDIA_TYPE, "envelopes": [found[content].to_dict() for content in order]}
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def require_undisputed(chain: Iterable[Recorded]) -> None:
+    """Refuse statements that others with the same fingerprint contradict; the others are not in the chain itself.
+
+    Raises:
+        EvidenceError: naming the first of them.
+    """
+    for recorded in chain:
+        if recorded.disputed:
+            raise EvidenceError(
+                f"{title(recorded.statement)} is disputed: the ledger has another statement with its fingerprint and "
+                "other outputs; find what its fingerprint does not cover, and make it again"
+            )
 
 
 def read(content: bytes) -> list[Envelope]:

@@ -15,17 +15,18 @@ from slipway.identity.digest import sha256_bytes
 from slipway.identity.environment import lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.ledger import bundle
+from slipway.ledger.rows import artifacts
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.registry import mlflow_registry
 from slipway.registry.aliases import CHAMPION
 from slipway.release.channel import Channel
-from slipway.release.channel_state import ChannelState
+from slipway.release.channel_state import Artifact, ChannelState
 from slipway.release.gateway_client import GatewayClient
 from slipway.release.plan import Decision, release_id
 from slipway.release.rollout import Rollout
-from slipway.release.version_files import PROVENANCE, SHARED
+from slipway.release.version_files import MANIFEST, PROVENANCE, SHARED, artifacts_of
 from slipway.stages.code import stage_code
 from slipway.stages.register import STAGE as REGISTER
 from slipway.stages.register import version_file
@@ -72,10 +73,12 @@ def provenance(ledger: Ledger, pipeline: str, version: str) -> bytes:
     """The bundle of a version: the statements of everything it was made of, checked as anyone can check it.
 
     Raises:
-        EvidenceError: the ledger has no statement of it, or a link of its chain is missing or does not verify.
+        EvidenceError: the ledger has no statement of it, or a link of its chain is missing, disputed or not verified.
     """
     registered = _registered(ledger, pipeline, version)
-    envelopes = [recorded.envelope for recorded in ledger.chain(registered.fingerprint)]
+    chain = ledger.chain(registered.fingerprint)
+    bundle.require_undisputed(chain)
+    envelopes = [recorded.envelope for recorded in chain]
     bundle.check(envelopes, ledger.trust(), registered.fingerprint)
     return bundle.pack(envelopes)
 
@@ -86,6 +89,11 @@ def _registered(ledger: Ledger, pipeline: str, version: str) -> Statement:
         raise EvidenceError(
             f"expected a statement of how version {version} of {pipeline} was made, the ledger has none; "
             "train it again, or name another version"
+        )
+    if other := [one.subject for one in stated if one.subject != version]:
+        raise EvidenceError(
+            f"expected the statement of how version {version} of {pipeline} was made, the ledger gave that of version "
+            f"{other[0]}: its rows were changed; restore the ledger's backup"
         )
     return stated[-1]
 
@@ -105,11 +113,13 @@ def prepare(
     error, since it may still be going on.
 
     Raises:
-        EvidenceError: the chain of the version's statements has a gap, or does not verify.
+        EvidenceError: the chain of the version's statements has a gap, is disputed, or does not verify; or a file to
+            be signed is not the one that was stated.
         RegistryError: the version's files are not those that were registered.
     """
-    proof = provenance(ledger, rollout.pipeline.name, rollout.version)
-    files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version) | {PROVENANCE: proof}
+    name, version = rollout.pipeline.name, rollout.version
+    files = mlflow_registry.download(registry, name, version) | {PROVENANCE: provenance(ledger, name, version)}
+    _require_stated(_registered(ledger, name, version), artifacts_of(name, version, files))
     Channel(channel).initialise()
     published = rollout.channel.publication(rollout.pipeline.name)
     left = published.state if published else None
@@ -218,13 +228,30 @@ def _record(
 
 
 def _released(registered: Statement) -> dict[str, str]:
-    """The version's files that the channel publishes."""
-    return {
-        name: digest
-        for name, digest in registered.outputs.items()
-        if name.startswith(version_file(registered.subject, "targets/"))
-        or name in {version_file(registered.subject, shared) for shared in SHARED}
-    }
+    """The version's files that the channel publishes, as ``prepare`` required."""
+    stated = {version_file(registered.subject, shared) for shared in SHARED}
+    folder = version_file(registered.subject, "")
+    run = {folder + path for path in artifacts(registered)}
+    described = {f"{path.rpartition('/')[0]}/{MANIFEST}" for path in run}
+    return {name: digest for name, digest in registered.outputs.items() if name in stated | run | described}
+
+
+def _require_stated(registered: Statement, signed: Mapping[str, Artifact]) -> None:
+    """What is signed (by its path on the channel) must be what the version's registration stated, file by file."""
+    version, stated = registered.subject, _released(registered)
+    found = {}
+    for path, artifact in signed.items():
+        _, _, inside = path.split("/", 2)
+        if inside != PROVENANCE:
+            name = version_file(version, f"targets/{inside}" if "/" in inside else inside)
+            found[name] = sha256_bytes(artifact.content)
+    for name in sorted(found.keys() | stated.keys()):
+        if found.get(name) != stated.get(name):
+            raise EvidenceError(
+                f"expected {name} of {registered.pipeline} as it was stated when the version was registered (sha256 "
+                f"{stated.get(name, 'of none')}), the release would sign {found.get(name, 'none')}; nothing was "
+                "signed: restore the registry's files, or register the version again"
+            )
 
 
 def phase_record(percent: int, decision: Decision) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import ClassVar
@@ -13,6 +14,7 @@ from slipway.cli import app
 from slipway.commands import audit as audit_command
 from slipway.connections import LedgerConnection
 from slipway.embedded.local_settings import LocalSettings, Login
+from slipway.errors import DisputedError
 from tests.simulators.ledger import ledger_at
 from tests.simulators.past import FleetSimulator, Past, commit_id, hour
 
@@ -236,3 +238,16 @@ def test_a_versions_bundle_verifies_with_no_ledger(local, past, tmp_path):
     stages = [one["stage"] for one in json.loads(verified.stdout)["statements"]]
     assert stages.count("release") == 1 and stages.count("ingest") == 3
     assert ask("bundle", "shop", "3", "-o", tmp_path / "nowhere" / "x.json").exit_code == 2
+
+
+def test_a_disputed_chain_is_no_bundle_and_the_link_is_named(local, tmp_path):
+    past = Past(ledger_at(tmp_path))
+    past.day(DAYS[0])
+    past.version("1", DAYS[:1])
+    (made,) = past.ledger.statements("shop", "features")
+    with pytest.raises(DisputedError):
+        past.ledger.record(replace(made, outputs=dict.fromkeys(made.outputs, "0" * 64)))
+    local.ledger = past.ledger.connection
+    said = ask("bundle", "shop", "1", "-o", tmp_path / "shop-1.json")
+    assert said.exit_code == 1 and "features of shop, 2013-01-07" in said.stderr and "is disputed" in said.stderr
+    assert not (tmp_path / "shop-1.json").exists()
