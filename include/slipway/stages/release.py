@@ -16,7 +16,7 @@ from slipway.identity.environment import lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.ledger import bundle
 from slipway.ledger.rows import artifacts
-from slipway.ledger.statement import Statement
+from slipway.ledger.statement import Execution, Statement
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.registry import mlflow_registry
@@ -147,13 +147,14 @@ def complete(
     *,
     run: Run,
     root: Path,
-    approval: Mapping[str, Any] | None = None,
+    started: dt.datetime,
+    approvals: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Make the version everybody's, its alias ``champion``, and record the release.
 
-    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed; ``approval`` is who said yes, if
-    somebody was asked. May be repeated, also after a kill
-    between these three effects: each is done only where it is still to be done.
+    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed; ``started`` is when ``prepare``
+    began; ``approvals`` are ``{"task", "by", "at", "chosen"}``, one per answer. May be repeated, also after a
+    kill between these three effects: each is done only where it is still to be done.
 
     Raises:
         UnavailableError: MLflow or the ledger does not answer; the fleet has the version already, so call again.
@@ -161,16 +162,24 @@ def complete(
     """
     state = rollout.complete()
     mlflow_registry.set_alias(registry, rollout.pipeline.name, CHAMPION, rollout.version)
-    details = {"outcome": "completed", "reason": "", "phases": list(phases), "approval": approval}
-    return _record(rollout, ledger, state, details, run=run, root=root)
+    details = {"outcome": "completed", "reason": "", "phases": list(phases), "approvals": list(approvals)}
+    return _record(rollout, ledger, state, details, execution=run.execution(root, started), root=root)
 
 
 def roll_back(
-    rollout: Rollout | None, ledger: Ledger, phases: Sequence[Mapping[str, Any]], *, run: Run, root: Path
+    rollout: Rollout | None,
+    ledger: Ledger,
+    phases: Sequence[Mapping[str, Any]],
+    *,
+    run: Run,
+    root: Path,
+    started: dt.datetime,
+    approvals: Sequence[Mapping[str, Any]] = (),
 ) -> NoReturn:
     """Return every device to the version before, record why, and say so by raising; may be repeated.
 
-    The reason is that of the phase that did not pass; without one, a task failed or a person said no.
+    The reason is that of the phase that did not pass; without one, a task failed or a person said no. ``phases``,
+    ``started`` and ``approvals`` are those of ``complete``.
 
     Raises:
         RolledBackError: the fleet was returned.
@@ -188,8 +197,8 @@ def roll_back(
     reasons = [str(phase["reason"]) for phase in phases if phase["verdict"] != "pass"]
     reason = "; ".join(reasons) or "a task of the release failed, or the approval was refused"
     state = rollout.roll_back(reason)
-    details = {"outcome": "rolled_back", "reason": reason, "phases": list(phases)}
-    _record(rollout, ledger, state, details, run=run, root=root)
+    details = {"outcome": "rolled_back", "reason": reason, "phases": list(phases), "approvals": list(approvals)}
+    _record(rollout, ledger, state, details, execution=run.execution(root, started), root=root)
     raise RolledBackError(
         f"every device was returned to {f'version {state.current}' if state.current else 'no version'}: {reason}; "
         "mend the cause and start a new release"
@@ -197,7 +206,13 @@ def roll_back(
 
 
 def _record(
-    rollout: Rollout, ledger: Ledger, state: ChannelState, details: Mapping[str, Any], *, run: Run, root: Path
+    rollout: Rollout,
+    ledger: Ledger,
+    state: ChannelState,
+    details: Mapping[str, Any],
+    *,
+    execution: Execution,
+    root: Path,
 ) -> dict[str, Any]:
     pipeline, version = rollout.pipeline, rollout.version
     registered = _registered(ledger, pipeline.name, version)
@@ -220,7 +235,7 @@ def _record(
             outputs={f"releases/{rollout.release}/channel.json": sha256_bytes(state.content())},
             varying=[f"releases/{rollout.release}/channel.json"],
             materials=_released(registered),
-            execution=run.execution(root, dt.datetime.now(dt.UTC)),
+            execution=execution,
             details=details,
         )
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -24,8 +25,12 @@ from tests.simulators.registry import RegistrySimulator
 
 PIPELINE = load_pipeline(Path(__file__).parents[3] / "include" / "pipelines" / "flight_delay.yaml")
 MLFLOW = MlflowConnection("http://127.0.0.1:1")
-ASKED = {"run": Run("flight_delay.release", "run-9", "manual", "http://127.0.0.1/runs/9"), "root": settings().root}
-"""Who released, and from which checkout."""
+ASKED = {
+    "run": Run("flight_delay.release", "run-9", "manual", "http://127.0.0.1/runs/9"),
+    "root": settings().root,
+    "started": dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC),
+}
+"""Who released, from which checkout, and since when."""
 CHANNEL = ChannelConnection("http://127.0.0.1:1", "repository", "keys", "token")
 _NONE: Mapping[str, bytes] = MappingProxyType({})
 

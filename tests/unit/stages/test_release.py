@@ -245,3 +245,27 @@ class TestSigningWhatWasStated:
         with pytest.raises(EvidenceError, match=r"ingest of flight_delay, 2013-01-01 .* is disputed"):
             dock.prepare("1", "manual__1")
         assert dock.channel.state(PIPELINE.name) is None
+
+
+class TestWhoAllowedItAndWhen:
+    ANSWERS = (
+        {"task": "approve_first", "by": "ada", "at": "2026-03-01T12:00:00+00:00", "chosen": ["Approve"]},
+        {"task": "approve", "by": "grace", "at": "2026-03-01T12:10:00+00:00", "chosen": ["Reject"]},
+    )
+
+    def test_a_completed_release_says_who_was_asked_and_since_when_it_went_on(self, dock):
+        dock.register(b"1")
+        rollout, phases = dock.observed("1", "manual__1")
+        release.complete(rollout, MLFLOW, dock.ledger, phases, **ASKED, approvals=self.ANSWERS[:1])
+        (statement,) = dock.statements()
+        assert statement.details["approvals"] == list(self.ANSWERS[:1])
+        assert statement.execution.started == ASKED["started"] < statement.execution.finished
+
+    def test_a_release_that_was_refused_says_by_whom(self, dock):
+        dock.register(b"1")
+        rollout = dock.prepare("1", "manual__1")
+        with pytest.raises(RolledBackError):
+            release.roll_back(rollout, dock.ledger, [], **ASKED, approvals=self.ANSWERS)
+        (statement,) = dock.statements()
+        assert statement.details["approvals"] == list(self.ANSWERS)
+        assert statement.execution.started == ASKED["started"] < statement.execution.finished
