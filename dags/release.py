@@ -20,7 +20,7 @@ import datetime as dt
 from typing import Any
 
 from airflow.sdk import DAG, Param, PokeReturnValue, TaskGroup, TriggerRule, chain, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.pipeline.project import readable_pipelines
 from slipway.pipeline.spec import Pipeline
@@ -46,10 +46,11 @@ def ask_first() -> str:
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-@fail_fast
 def prepare(name: str) -> str:
-    """Choose the version and sign its files."""
-    return rollouts.prepare(name)
+    """Choose the version and sign its files; skips all that follows when superseding has put the fleet on it."""
+    if version := fail_fast(rollouts.prepare)(name):
+        return version
+    raise AirflowSkipException("every device is told to run that version: there is nothing to release")
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)

@@ -33,19 +33,19 @@ def recorded(made: Rollout) -> Rollout:
     return replace(made, channel=recorded_channel(made.channel, connections.intents()))
 
 
-def prepare(name: str) -> str:
-    """Choose the version the form asks for and sign its files; returns it."""
+def prepare(name: str) -> str | None:
+    """Choose the version the form asks for and sign its files; returns it, or ``None`` when the fleet is on it now."""
     params, ti = get_current_context()["params"], get_current_context()["ti"]
     ti.xcom_push(key=_BEGAN, value=ti.start_date.isoformat())
     version = stage.choose_version(connections.mlflow(), name, str(params["version"] or ""))
-    stage.prepare(
+    anything = stage.prepare(
         rollout(name, version),
         connections.mlflow(),
         connections.channel(),
         connections.ledger(),
         supersede=params["supersede"],
     )
-    return version
+    return version if anything else None
 
 
 def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:

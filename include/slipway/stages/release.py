@@ -105,8 +105,10 @@ def prepare(
     ledger: Ledger,
     *,
     supersede: bool = False,
-) -> None:
+) -> bool:
     """Sign the version's files into the channel, made with its keys if it is new; no device takes them yet.
+
+    Returns whether there is something to release: what supersedes another release may find the fleet on its version.
 
     The version's chain of statements goes with them; a version whose making cannot be proved is not released.
     ``supersede`` rolls back a release that was left unfinished (its run was stopped by hand); without it that is an
@@ -126,8 +128,12 @@ def prepare(
     if supersede and left is not None and left.next is not None and left.release != rollout.release:
         rollout.channel.rollback(rollout.pipeline.name, left.release, f"superseded by {rollout.release}")
         _LOG.warning("%s was left unfinished and is rolled back", left.release)
+    if supersede and left is not None and left.current == version and left.release != rollout.release:
+        _LOG.info("the fleet is on version %s: nothing else is to be done", version)
+        return False
     state = rollout.prepare(files)
     _LOG.info("%s: %d files signed, channel serial %d", rollout.release, len(files), state.serial)
+    return True
 
 
 def explain(decision: Decision) -> str:

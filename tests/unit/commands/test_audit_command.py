@@ -15,6 +15,8 @@ from slipway.commands import audit as audit_command
 from slipway.connections import LedgerConnection
 from slipway.embedded.local_settings import LocalSettings, Login
 from slipway.errors import DisputedError
+from slipway.release.channel_state import ChannelState
+from tests.simulators.channel import ChannelSimulator
 from tests.simulators.ledger import ledger_at
 from tests.simulators.past import FleetSimulator, Past, commit_id, hour
 
@@ -77,7 +79,12 @@ def fleet():
 
 
 @pytest.fixture
-def local(past, fleet, monkeypatch):
+def channel():
+    return ChannelSimulator()
+
+
+@pytest.fixture
+def local(past, fleet, channel, monkeypatch):
     """The local stack: that ledger, that fleet, and an Airflow that starts runs."""
     Airflow.runs = {}
     with ThreadingHTTPServer(("127.0.0.1", 0), Airflow) as server:
@@ -89,6 +96,7 @@ def local(past, fleet, monkeypatch):
         )
         monkeypatch.setattr(LocalSettings, "load", lambda: stack)
         monkeypatch.setattr(audit_command, "fleet", lambda: fleet)
+        monkeypatch.setattr(audit_command, "channel", lambda: channel)
         yield stack
         server.shutdown()
 
@@ -203,6 +211,29 @@ def test_without_a_clean_version_nothing_is_opened_and_that_is_a_failure(local):
     said = ask("audit", "commit", commit_id("raw", DAYS[0]), "--recall", "--yes")
     assert said.exit_code == 1 and "no released version is clean" in said.stdout
     assert Airflow.runs == {}
+
+
+UNDER_WAY = ChannelState(pipeline="shop", release="shop-v2-9", salt="s", percent=25, current=None, next="2")
+
+
+def test_a_release_under_way_is_recalled_and_how_to_end_it_at_once_is_said(local, channel):
+    channel.publish(UNDER_WAY.model_copy(update={"current": "3"}))
+    said = ask("audit", "commit", commit_id("model", "2"), "--recall", "--yes")
+    assert said.exit_code == 0, said.output
+    assert "release shop-v2-9 of version 2 is under way at 25%" in said.stdout
+    assert "`roll_back` returns every device to version 3" in said.stdout
+    ((run_id, run),) = Airflow.runs.items()
+    assert run_id.endswith("__shop-v2-9_to_v3") and run["conf"]["supersede"] and run["conf"]["version"] == "3"
+
+
+def test_a_release_under_way_with_no_clean_version_is_a_failure_that_says_what_to_do(local, channel):
+    channel.publish(UNDER_WAY)
+    said = ask("audit", "commit", commit_id("raw", DAYS[0]), "--recall", "--yes")
+    assert said.exit_code == 1 and "no released version is clean" in said.stdout
+    assert f"mark the task at work in its run failed at {local.airflow_url}/dags/shop.release/runs" in said.stdout
+    assert "returns every device to no version" in said.stdout and not Airflow.runs
+    data = json.loads(ask("audit", "commit", commit_id("raw", DAYS[0]), "--recall", "--yes", "--json").stdout)
+    assert data["recalls"][0]["under_way"] == {"release": "shop-v2-9", "version": "2", "percent": 25}
 
 
 def test_how_a_version_was_made_and_when_it_was_champion(local):

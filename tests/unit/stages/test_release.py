@@ -103,6 +103,16 @@ class TestPreparing:
             state = plain.state(PIPELINE.name)
             assert (state.release, state.current, state.next) == (taken.release, "1", version)
 
+    def test_superseding_back_to_the_version_before_is_all_there_is_to_do(self, dock):
+        dock.released(b"1", "manual__1")
+        dock.prepare(dock.register(b"2"), "manual__2").open_phase(25)
+        dock.fleet.poll()
+        back = dock.rollout("1", "recall__1")
+        for _ in range(2):
+            assert release.prepare(back, MLFLOW, CHANNEL, dock.ledger, supersede=True) is False
+        dock.fleet.poll()
+        assert dock.fleet.versions() == {"1": 20}
+
     def test_supersede_leaves_the_runs_own_release_and_a_finished_one_alone(self, dock):
         dock.released(b"1", "manual__1")
         dock.register(b"2")
