@@ -19,15 +19,15 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import DAG, Param, PokeReturnValue, TaskGroup, TriggerRule, chain, get_current_context, task
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from slipway.pipeline.project import readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages import release as stage
 from slipway_airflow import rollouts
+from slipway_airflow.approval import Approval
 from slipway_airflow.failures import fail_fast
 
 PARAMS = {
@@ -46,10 +46,11 @@ def ask_first() -> str:
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
-@fail_fast
 def prepare(name: str) -> str:
-    """Choose the version and sign its files."""
-    return rollouts.prepare(name)
+    """Choose the version and sign its files; skips all that follows when superseding has put the fleet on it."""
+    if version := fail_fast(rollouts.prepare)(name):
+        return version
+    raise AirflowSkipException("every device is told to run that version: there is nothing to release")
 
 
 @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
@@ -120,13 +121,13 @@ def release_line(pipeline: Pipeline) -> DAG:
             return opened, seen
 
         refusable = {"fail_on_reject": True, "retries": 0}
-        approve_first = ApprovalOperator(
+        approve_first = Approval(
             task_id="approve_first",
             subject=f"{pipeline.title}: begin this release?",
             body="Version {{ params.version or 'newest' }}; no device was changed yet. {{ params.note or '' }}",
             **refusable,
         )
-        approve = ApprovalOperator(
+        approve = Approval(
             task_id="approve",
             subject=f"{pipeline.title}: release to the whole fleet?",
             body="Version {{ ti.xcom_pull(task_ids='prepare') }} passed its gates on part of the fleet.",

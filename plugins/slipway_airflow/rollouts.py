@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,10 @@ from slipway.stages import intended
 from slipway.stages import release as stage
 from slipway.stages.recorded import recorded_channel
 from slipway_airflow import connections
+from slipway_airflow.approval import answers
 from slipway_airflow.provenance import run_of
+
+_BEGAN = "began"
 
 
 def rollout(name: str, version: str) -> Rollout:
@@ -29,42 +33,40 @@ def recorded(made: Rollout) -> Rollout:
     return replace(made, channel=recorded_channel(made.channel, connections.intents()))
 
 
-def prepare(name: str) -> str:
-    """Choose the version the form asks for and sign its files; returns it."""
-    params = get_current_context()["params"]
+def prepare(name: str) -> str | None:
+    """Choose the version the form asks for and sign its files; returns it, or ``None`` when the fleet is on it now."""
+    params, ti = get_current_context()["params"], get_current_context()["ti"]
+    ti.xcom_push(key=_BEGAN, value=ti.start_date.isoformat())
     version = stage.choose_version(connections.mlflow(), name, str(params["version"] or ""))
-    stage.prepare(
+    anything = stage.prepare(
         rollout(name, version),
         connections.mlflow(),
         connections.channel(),
         connections.ledger(),
         supersede=params["supersede"],
     )
-    return version
+    return version if anything else None
 
 
 def complete(name: str, version: str, observed: list[str]) -> dict[str, Any]:
     """Make the version everybody's, after the phases that tasks ``observed`` watched."""
-    run = run_of(get_current_context())
     where = (connections.mlflow(), connections.ledger(), phases(observed))
     with connections.intents().intended(intended.set_alias(name, CHAMPION, version)):
-        return stage.complete(rollout(name, version), *where, run=run, root=settings().root, approval=approval())
+        return stage.complete(rollout(name, version), *where, **_asked())
 
 
 def roll_back(name: str, observed: list[str]) -> None:
     """Return every device to the version before this run's."""
-    pipeline, run = find_pipeline(settings().pipelines, name), run_of(get_current_context())
-    undone = stage.rollout_of_run(connections.channel(), pipeline, run.run_id)
-    stage.roll_back(undone and recorded(undone), connections.ledger(), phases(observed), run=run, root=settings().root)
+    pipeline = find_pipeline(settings().pipelines, name)
+    undone = stage.rollout_of_run(connections.channel(), pipeline, get_current_context()["run_id"])
+    stage.roll_back(undone and recorded(undone), connections.ledger(), phases(observed), **_asked())
 
 
-def approval() -> dict[str, Any] | None:
-    """Who said yes, and when; ``None`` when nobody was asked."""
-    answer = get_current_context()["ti"].xcom_pull(task_ids="approve")
-    if not answer:
-        return None
-    who = answer.get("responded_by_user") or {}
-    return {"by": who.get("name") or who.get("id"), "at": str(answer.get("responded_at") or "")}
+def began() -> dt.datetime:
+    """When the run's work on the fleet began: the last start of ``prepare``, after any waiting for a first approval."""
+    context = get_current_context()
+    told = context["ti"].xcom_pull(task_ids="prepare", key=_BEGAN)
+    return dt.datetime.fromisoformat(told) if told else context["ti"].start_date
 
 
 def phases(observed: list[str]) -> list[dict[str, Any]]:
@@ -72,3 +74,13 @@ def phases(observed: list[str]) -> list[dict[str, Any]]:
     ti = get_current_context()["ti"]
     found = (ti.xcom_pull(task_ids=name, key="phase") for name in observed)
     return [record for record in found if record]
+
+
+def _asked() -> dict[str, Any]:
+    """Who asked for this release, who allowed it, and since when it goes on."""
+    return {
+        "run": run_of(get_current_context()),
+        "root": settings().root,
+        "started": began(),
+        "approvals": answers("approve_first", "approve"),
+    }

@@ -1,10 +1,12 @@
 """A recall is a release that a person approves before anything changes."""
 
 import pytest
+from airflow.sdk.exceptions import AirflowSkipException
 
 from slipway.ledger.audit_recall import Recall
 from slipway.pipeline.project import load_pipelines
 from slipway.settings import settings
+from slipway_airflow import rollouts
 
 NAMES = list(load_pipelines(settings().pipelines))
 
@@ -32,3 +34,13 @@ def test_the_conf_of_a_recall_is_what_the_release_line_takes(dags, name):
     params = dags[f"{name}.release"].params
     assert {key: params.get_param(key).resolve(value) for key, value in conf.items()} == conf
     assert conf["version"] == "7" and conf["approve_first"] and conf["approval"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_recall_that_finds_the_fleet_on_the_clean_version_ends_well(dags, monkeypatch, name):
+    line = dags[f"{name}.release"]
+    prepare = line.get_task("prepare").python_callable
+    monkeypatch.setattr(rollouts, "prepare", lambda _name: None)
+    with pytest.raises(AirflowSkipException, match="nothing to release"):
+        prepare(name)
+    assert line.get_task("roll_back").trigger_rule == "one_failed"

@@ -32,6 +32,10 @@ class ChannelSimulator:
     def publication(self, pipeline: str) -> Publication | None:
         return self._published.get(pipeline)
 
+    def paths(self) -> list[str]:
+        """What devices may download."""
+        return sorted(self._artifacts)
+
     def read(self, path: str) -> bytes:
         if path.endswith("/channel.json") and (published := self.publication(path.removesuffix("/channel.json"))):
             return published.state.content()

@@ -13,7 +13,7 @@ import typer
 
 from slipway.commands import audit_trees as trees
 from slipway.commands.exits import fail
-from slipway.commands.questions import AsJson, fleet, leave, questions, records, show
+from slipway.commands.questions import AsJson, channel, fleet, leave, questions, records, show
 from slipway.commands.recall import carry_out, require_devices
 from slipway.errors import ConfigurationError
 from slipway.ledger import audit, audit_data
@@ -79,7 +79,7 @@ def commit(
     with questions():
         source = records()
         answer = audit.commit(source, fleet(), commit_id)
-        planned = recalls(source, answer) if recall else ()
+        planned = recalls(source, answer, channel()) if recall else ()
     if not as_json:
         show(trees.commit_tree(answer))
     if not recall:

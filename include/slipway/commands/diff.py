@@ -43,14 +43,16 @@ def write_bundle(
 ) -> None:
     """Write the signed statements of a version and its releases as one file, for `slipway verify`.
 
-    Exit status: 0 written; 1 the ledger does not know the version, or its chain has a gap; 2 it does not answer.
+    Exit status: 0 written; 1 the ledger does not know the version, or its chain has a gap or is disputed; 2 it does
+    not answer.
     """
     with questions():
         making = audit.making(records(), name, version)
         source = ledger()
         found = source.chain(making.registered.statement.fingerprint)
-        released = source.numbered(step.number for step in making.releases).values()
-        envelopes = [one.envelope for one in (*found, *released)]
+        found += source.numbered(step.number for step in making.releases).values()
+        bundle.require_undisputed(found)
+        envelopes = [one.envelope for one in found]
         bundle.check(envelopes, source.trust())
         _write(output, bundle.pack(envelopes))
     typer.echo(f"{output}: {len(envelopes)} statements; `slipway verify {output}` proves them.")

@@ -17,6 +17,7 @@ from slipway.errors import SlipwayError
 from slipway.ledger.audit_answers import Gap
 from slipway.ledger.audit_records import LedgerRecords
 from slipway.ledger.store import Ledger
+from slipway.release.channel import Channel
 from slipway.release.gateway_client import GatewayClient
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
@@ -44,6 +45,11 @@ def records() -> LedgerRecords:
 def fleet() -> GatewayClient:
     """The local settings' gateway."""
     return GatewayClient(LocalSettings.load().channel, attempts=2)
+
+
+def channel() -> Channel:
+    """The local settings' release channel."""
+    return Channel(LocalSettings.load().channel)
 
 
 def show(answer: Tree | Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from slipway.embedded.airflow_api import AirflowApi
 from slipway.embedded.local_settings import LocalSettings
 from slipway.errors import SlipwayError, UnavailableError
 from slipway.ledger.audit_recall import Recall
+from slipway.release.channel_state import ChannelState
 from slipway.release.fleet_history import Ran
 
 
@@ -27,31 +28,38 @@ def require_devices(devices: Sequence[Ran] | None) -> None:
 def carry_out(recall: Recall, *, quiet: bool, dry_run: bool, yes: bool) -> dict[str, Any]:
     """Open the run, unless that would do nothing, and say what was done.
 
-    Returns ``model``, ``devices`` (how many run a bad version), ``champion``, ``clean``, ``action`` and ``run``
-    (``dag``, ``id``, ``url``, ``conf``; ``null`` without one). Actions: ``opened``; ``exists``: asked for before;
+    Returns ``model``, ``devices`` (how many run a bad version), ``champion``, ``clean``, ``under_way`` (``release``,
+    ``version``, ``percent``; ``null``: no bad version is being released), ``action`` and ``run`` (``dag``, ``id``,
+    ``url``, ``conf``; ``null`` without one). Actions: ``opened``; ``exists``: asked for before;
     ``would_open``; ``not_needed``: the clean version is everybody's already; ``no_clean_version``.
     """
     told = {name: getattr(recall, name) for name in ("devices", "champion", "clean")}
     action, run, said = _outcome(recall, dry_run=dry_run, yes=yes)
     if not quiet:
         typer.echo(f"{recall.pipeline}: {said}")
+    state = recall.under_way
+    told["under_way"] = state and {"release": state.release, "version": state.next, "percent": state.percent}
     return {"model": recall.pipeline, **told, "action": action, "run": run}
 
 
 def _outcome(recall: Recall, *, dry_run: bool, yes: bool) -> tuple[str, dict[str, Any] | None, str]:
     some = f"{recall.devices} {'device runs' if recall.devices == 1 else 'devices run'} a version made of it"
+    local = LocalSettings.load()
+    line = f"{local.airflow_url}/dags/{quote(recall.dag_id)}"
+    if recall.under_way is not None:
+        some += f"; {_under_way(recall.under_way, line)}"
     if recall.clean is None:
         return (
             "no_clean_version",
             None,
-            f"{some}, and no released version is clean: train and release one; not recalled",
+            f"{some}; no released version is clean: train and release one; not recalled",
         )
     if not recall.needed:
         return "not_needed", None, f"{some}, and get version {recall.clean}, which is clean, as soon as they ask"
-    local = LocalSettings.load()
-    url = f"{local.airflow_url}/dags/{quote(recall.dag_id)}/runs/{quote(recall.run_id)}"
+    url = f"{line}/runs/{quote(recall.run_id)}"
     run = {"dag": recall.dag_id, "id": recall.run_id, "url": url, "conf": recall.conf}
-    change = f"back from version {recall.champion} to {recall.clean}"
+    bad = recall.under_way.next if recall.under_way else recall.champion
+    change = f"back from version {bad} to {recall.clean}"
     if dry_run:
         return "would_open", run, f"{some}; would open {recall.run_id} of {recall.dag_id}, {change}"
     if not yes:
@@ -65,6 +73,15 @@ def _outcome(recall: Recall, *, dry_run: bool, yes: bool) -> tuple[str, dict[str
     if opened:
         return "opened", run, f"{some}; opened {url}: nothing changes before a person approves it there"
     return "exists", run, f"{some}; asked for before and {state}: {url}; clear its tasks there to go through it again"
+
+
+def _under_way(state: ChannelState, line: str) -> str:
+    """What is going on, and how to end it at once: a line has one run at a time, so a recall's waits for it."""
+    back = f"version {state.current}" if state.current else "no version"
+    return (
+        f"release {state.release} of version {state.next} is under way at {state.percent}%: to end it now, mark the "
+        f"task at work in its run failed at {line}/runs, and `roll_back` returns every device to {back}"
+    )
 
 
 def _open(airflow: AirflowApi, recall: Recall) -> tuple[bool, str | None]:

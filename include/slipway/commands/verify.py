@@ -58,7 +58,10 @@ def verify(
 
 
 def as_data(chain: Chain) -> list[dict[str, Any]]:
-    """The statements as JSON data; ``made_of`` are positions in this list, the first is where the chain starts."""
+    """The statements as JSON data; ``made_of`` are positions in this list, the first is where the chain starts.
+
+    ``outcome`` is a release's (``completed`` or ``rolled_back``), ``key`` (``id``, ``role``) whose signature counted.
+    """
     return [
         {
             "stage": one.stage,
@@ -66,19 +69,21 @@ def as_data(chain: Chain) -> list[dict[str, Any]]:
             "subject": one.subject,
             "fingerprint": one.fingerprint,
             "finished": one.execution.finished.isoformat(),
+            "outcome": _outcome(one),
+            "key": {"id": key.keyid, "role": key.role},
             "git_commit": one.execution.git_commit,
             "git_dirty": one.execution.git_dirty,
             "commits": dict(one.commits),
             "outputs": dict(one.outputs),
             "made_of": list(makers),
         }
-        for one, makers in zip(chain.statements, chain.makers, strict=True)
+        for one, makers, key in zip(chain.statements, chain.makers, chain.keys, strict=True)
     ]
 
 
 def as_tree(chain: Chain) -> Tree:
     """The chain for people: each statement once, below the last that used it, and a stage's many on one line."""
-    tree = Tree(Text(_line(chain.statements[:1])))
+    tree = Tree(Text(_line(chain, [0])))
     shown = {0}
     pending = [(tree, [0])]
     while pending:
@@ -88,11 +93,11 @@ def as_tree(chain: Chain) -> Tree:
             continue
         group = _newest_stage(chain, makers)
         shown.update(group)
-        below = branch.add(Text(_line([chain.statements[number] for number in group])))
+        below = branch.add(Text(_line(chain, group)))
         # What it was made of comes first, so that what is passed on stands where it was made.
         pending += [(branch, users), (below, group)]
     for number in (number for number in range(len(chain.statements)) if number not in shown):
-        tree.add(Text(f"also: {_line([chain.statements[number]])}"))
+        tree.add(Text(f"also: {_line(chain, [number])}"))
     return tree
 
 
@@ -104,16 +109,24 @@ def _newest_stage(chain: Chain, numbers: Iterable[int]) -> list[int]:
     return max(groups.values(), key=lambda group: max(chain.statements[one].execution.finished for one in group))
 
 
-def _line(statements: Iterable[Statement]) -> str:
-    found = sorted(statements, key=lambda one: (one.subject, one.execution.finished))
+def _line(chain: Chain, numbers: Iterable[int]) -> str:
+    group = sorted(numbers, key=lambda one: (chain.statements[one].subject, chain.statements[one].execution.finished))
+    found = [chain.statements[number] for number in group]
     first, outputs = found[0], sum(len(one.outputs) for one in found)
     files = f"{outputs} output{'s' if outputs != 1 else ''}"
+    keys = ", ".join(sorted({f"{chain.keys[number].role} key {chain.keys[number].keyid[:12]}" for number in group}))
     if len(found) > 1:
-        return f"{first.stage}  {first.subject} .. {found[-1].subject}  ({len(found)} statements, {files})"
+        return f"{first.stage}  {first.subject} .. {found[-1].subject}  ({len(found)} statements, {files}, {keys})"
+    outcome = f"  {said.replace('_', ' ')}" if (said := _outcome(first)) else ""
     code = first.execution.git_commit
     checkout = f", git {code[:12]}{' and changes' if first.execution.git_dirty else ''}" if code else ""
-    finished = first.execution.finished.strftime("%Y-%m-%d %H:%M:%S")
-    return f"{first.stage}  {first.subject}  ({files}, {first.fingerprint[:12]}, {finished} UTC{checkout})"
+    made = f"{first.fingerprint[:12]}, {first.execution.finished:%Y-%m-%d %H:%M:%S} UTC{checkout}"
+    return f"{first.stage}  {first.subject}{outcome}  ({files}, {made}, {keys})"
+
+
+def _outcome(statement: Statement) -> str | None:
+    said = statement.ingredients.parameters.get("outcome") if statement.stage == "release" else None
+    return None if said is None else str(said)
 
 
 def _content(bundle: Path) -> bytes:

@@ -10,15 +10,18 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from securesystemslib.dsse import Envelope
 
 from slipway.errors import EvidenceError
-from slipway.ledger.envelope import from_dict, verify
+from slipway.ledger.envelope import from_dict, verified
 from slipway.ledger.intoto import from_payload
 from slipway.ledger.statement import Statement
-from slipway.ledger.trust import Trust
+from slipway.ledger.trust import Trust, TrustedKey
+
+if TYPE_CHECKING:
+    from slipway.ledger.store import Recorded
 
 MEDIA_TYPE = "application/vnd.slipway.bundle.v1+json"
 _STARTS = ("release", "register")
@@ -35,6 +38,8 @@ class Chain:
     """In the order of the walk; the first is where it starts."""
     makers: tuple[tuple[int, ...], ...]
     """Beside each statement, the positions of those that made its materials."""
+    keys: tuple[TrustedKey, ...]
+    """Beside each statement, the key that signed it."""
 
 
 def pack(envelopes: Iterable[Envelope]) -> bytes:
@@ -47,6 +52,20 @@ def pack(envelopes: Iterable[Envelope]) -> bytes:
     order = sorted(found, key=lambda content: (from_payload(content).execution.finished, content), reverse=True)
     document = {"mediaType": MEDIA_TYPE, "envelopes": [found[content].to_dict() for content in order]}
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
+
+
+def require_undisputed(chain: Iterable[Recorded]) -> None:
+    """Refuse statements that others with the same fingerprint contradict; the others are not in the chain itself.
+
+    Raises:
+        EvidenceError: naming the first of them.
+    """
+    for recorded in chain:
+        if recorded.disputed:
+            raise EvidenceError(
+                f"{title(recorded.statement)} is disputed: the ledger has another statement with its fingerprint and "
+                "other outputs; find what its fingerprint does not cover, and make it again"
+            )
 
 
 def read(content: bytes) -> list[Envelope]:
@@ -84,7 +103,8 @@ def check(envelopes: Sequence[Envelope], trust: Trust, start: str | None = None)
             fingerprint and different outputs, no statement to start at, a material nothing here made, a chain that
             never comes to ingested data, a statement that does not belong to the chain.
     """
-    statements = [_verified(envelopes, position, trust) for position in range(len(envelopes))]
+    signed = [_verified(envelopes, position, trust) for position in range(len(envelopes))]
+    statements = [statement for statement, _ in signed]
     _require_no_dispute(statements)
     makers = _Makers(statements)
     first = _start(statements, start)
@@ -98,6 +118,7 @@ def check(envelopes: Sequence[Envelope], trust: Trust, start: str | None = None)
     return Chain(
         tuple(statements[number] for number in order),
         tuple(tuple(position[maker] for maker in makers.of(number)) for number in order),
+        tuple(signed[number][1] for number in order),
     )
 
 
@@ -161,10 +182,10 @@ def _envelopes(documents: list[Any]) -> Iterator[Envelope]:
             raise EvidenceError(f"unreadable bundle: envelope {number} of {len(documents)}: {error}") from error
 
 
-def _verified(envelopes: Sequence[Envelope], position: int, trust: Trust) -> Statement:
+def _verified(envelopes: Sequence[Envelope], position: int, trust: Trust) -> tuple[Statement, TrustedKey]:
     envelope = envelopes[position]
     try:
-        return verify(envelope, trust)
+        return verified(envelope, trust)
     except EvidenceError as error:
         where = f"envelope {position + 1} of {len(envelopes)}, {_claimed(envelope)}"
         raise EvidenceError(f"{where}: {error}") from error

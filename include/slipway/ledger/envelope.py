@@ -49,13 +49,18 @@ def verify(envelope: Envelope, trust: Trust) -> Statement:
         EvidenceError: another payload type, no signature, a foreign key, a changed byte, a key of another role, or
             one that was not valid yet or any more.
     """
+    return verified(envelope, trust)[0]
+
+
+def verified(envelope: Envelope, trust: Trust) -> tuple[Statement, TrustedKey]:
+    """The same, and the key that signed it."""
     if envelope.payload_type != PAYLOAD_TYPE:
         raise EvidenceError(f"expected the payload type {PAYLOAD_TYPE}, got {envelope.payload_type!r}")
     key = _signing_key(envelope, trust)
     statement = from_payload(envelope.payload)
     _require_role(statement, key)
     _require_valid(statement.execution.finished, key)
-    return statement
+    return statement, key
 
 
 def to_json(envelope: Envelope) -> str:

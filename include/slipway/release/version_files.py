@@ -13,6 +13,8 @@ from slipway.errors import ReleaseError
 from slipway.release.channel_state import Artifact
 
 SHARED = ("golden.npz", "evaluation.json")
+MANIFEST = "manifest.json"
+"""Beside a target's model: what it is, for the device that runs it."""
 PROVENANCE = "provenance.json"
 """The bundle of statements that proves how the version was made; for people, devices do not ask for it."""
 
@@ -49,7 +51,7 @@ def artifacts_of(pipeline: str, version: str, files: Mapping[str, bytes]) -> dic
     artifacts = {f"{pipeline}/{version}/{name}": Artifact(_file(files, name, version), base) for name in shared}
     for target in sorted(targets):
         folder = f"targets/{target}"
-        manifest = _manifest(pipeline, target, _file(files, f"{folder}/manifest.json", version))
+        manifest = _manifest(pipeline, target, _file(files, f"{folder}/{MANIFEST}", version))
         model = _file(files, f"{folder}/{manifest.artifact}", version)
         if len(model) != manifest.size or hashlib.sha256(model).hexdigest() != manifest.sha256:
             raise ReleaseError(
@@ -58,8 +60,8 @@ def artifacts_of(pipeline: str, version: str, files: Mapping[str, bytes]) -> dic
             )
         custom = {**base, "target": target, "architecture": manifest.architecture, "runtime": manifest.runtime}
         artifacts[f"{pipeline}/{version}/{target}/{manifest.artifact}"] = Artifact(model, custom)
-        content = files[f"{folder}/manifest.json"]
-        artifacts[f"{pipeline}/{version}/{target}/manifest.json"] = Artifact(content, custom)
+        content = files[f"{folder}/{MANIFEST}"]
+        artifacts[f"{pipeline}/{version}/{target}/{MANIFEST}"] = Artifact(content, custom)
     _check_evaluation(files["evaluation.json"], version)
     return artifacts
 

@@ -15,17 +15,18 @@ from slipway.identity.digest import sha256_bytes
 from slipway.identity.environment import lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
 from slipway.ledger import bundle
-from slipway.ledger.statement import Statement
+from slipway.ledger.rows import artifacts
+from slipway.ledger.statement import Execution, Statement
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.registry import mlflow_registry
 from slipway.registry.aliases import CHAMPION
 from slipway.release.channel import Channel
-from slipway.release.channel_state import ChannelState
+from slipway.release.channel_state import Artifact, ChannelState
 from slipway.release.gateway_client import GatewayClient
 from slipway.release.plan import Decision, release_id
 from slipway.release.rollout import Rollout
-from slipway.release.version_files import PROVENANCE, SHARED
+from slipway.release.version_files import MANIFEST, PROVENANCE, SHARED, artifacts_of
 from slipway.stages.code import stage_code
 from slipway.stages.register import STAGE as REGISTER
 from slipway.stages.register import version_file
@@ -72,10 +73,12 @@ def provenance(ledger: Ledger, pipeline: str, version: str) -> bytes:
     """The bundle of a version: the statements of everything it was made of, checked as anyone can check it.
 
     Raises:
-        EvidenceError: the ledger has no statement of it, or a link of its chain is missing or does not verify.
+        EvidenceError: the ledger has no statement of it, or a link of its chain is missing, disputed or not verified.
     """
     registered = _registered(ledger, pipeline, version)
-    envelopes = [recorded.envelope for recorded in ledger.chain(registered.fingerprint)]
+    chain = ledger.chain(registered.fingerprint)
+    bundle.require_undisputed(chain)
+    envelopes = [recorded.envelope for recorded in chain]
     bundle.check(envelopes, ledger.trust(), registered.fingerprint)
     return bundle.pack(envelopes)
 
@@ -87,6 +90,11 @@ def _registered(ledger: Ledger, pipeline: str, version: str) -> Statement:
             f"expected a statement of how version {version} of {pipeline} was made, the ledger has none; "
             "train it again, or name another version"
         )
+    if other := [one.subject for one in stated if one.subject != version]:
+        raise EvidenceError(
+            f"expected the statement of how version {version} of {pipeline} was made, the ledger gave that of version "
+            f"{other[0]}: its rows were changed; restore the ledger's backup"
+        )
     return stated[-1]
 
 
@@ -97,27 +105,35 @@ def prepare(
     ledger: Ledger,
     *,
     supersede: bool = False,
-) -> None:
+) -> bool:
     """Sign the version's files into the channel, made with its keys if it is new; no device takes them yet.
+
+    Returns whether there is something to release: what supersedes another release may find the fleet on its version.
 
     The version's chain of statements goes with them; a version whose making cannot be proved is not released.
     ``supersede`` rolls back a release that was left unfinished (its run was stopped by hand); without it that is an
     error, since it may still be going on.
 
     Raises:
-        EvidenceError: the chain of the version's statements has a gap, or does not verify.
+        EvidenceError: the chain of the version's statements has a gap, is disputed, or does not verify; or a file to
+            be signed is not the one that was stated.
         RegistryError: the version's files are not those that were registered.
     """
-    proof = provenance(ledger, rollout.pipeline.name, rollout.version)
-    files = mlflow_registry.download(registry, rollout.pipeline.name, rollout.version) | {PROVENANCE: proof}
+    name, version = rollout.pipeline.name, rollout.version
+    files = mlflow_registry.download(registry, name, version) | {PROVENANCE: provenance(ledger, name, version)}
+    _require_stated(_registered(ledger, name, version), artifacts_of(name, version, files))
     Channel(channel).initialise()
     published = rollout.channel.publication(rollout.pipeline.name)
     left = published.state if published else None
     if supersede and left is not None and left.next is not None and left.release != rollout.release:
         rollout.channel.rollback(rollout.pipeline.name, left.release, f"superseded by {rollout.release}")
         _LOG.warning("%s was left unfinished and is rolled back", left.release)
+    if supersede and left is not None and left.current == version and left.release != rollout.release:
+        _LOG.info("the fleet is on version %s: nothing else is to be done", version)
+        return False
     state = rollout.prepare(files)
     _LOG.info("%s: %d files signed, channel serial %d", rollout.release, len(files), state.serial)
+    return True
 
 
 def explain(decision: Decision) -> str:
@@ -137,13 +153,14 @@ def complete(
     *,
     run: Run,
     root: Path,
-    approval: Mapping[str, Any] | None = None,
+    started: dt.datetime,
+    approvals: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Make the version everybody's, its alias ``champion``, and record the release.
 
-    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed; ``approval`` is who said yes, if
-    somebody was asked. May be repeated, also after a kill
-    between these three effects: each is done only where it is still to be done.
+    ``phases`` are ``{"percent", "verdict", "gates"}``, one per phase that passed; ``started`` is when ``prepare``
+    began; ``approvals`` are ``{"task", "by", "at", "chosen"}``, one per answer. May be repeated, also after a
+    kill between these three effects: each is done only where it is still to be done.
 
     Raises:
         UnavailableError: MLflow or the ledger does not answer; the fleet has the version already, so call again.
@@ -151,16 +168,24 @@ def complete(
     """
     state = rollout.complete()
     mlflow_registry.set_alias(registry, rollout.pipeline.name, CHAMPION, rollout.version)
-    details = {"outcome": "completed", "reason": "", "phases": list(phases), "approval": approval}
-    return _record(rollout, ledger, state, details, run=run, root=root)
+    details = {"outcome": "completed", "reason": "", "phases": list(phases), "approvals": list(approvals)}
+    return _record(rollout, ledger, state, details, execution=run.execution(root, started), root=root)
 
 
 def roll_back(
-    rollout: Rollout | None, ledger: Ledger, phases: Sequence[Mapping[str, Any]], *, run: Run, root: Path
+    rollout: Rollout | None,
+    ledger: Ledger,
+    phases: Sequence[Mapping[str, Any]],
+    *,
+    run: Run,
+    root: Path,
+    started: dt.datetime,
+    approvals: Sequence[Mapping[str, Any]] = (),
 ) -> NoReturn:
     """Return every device to the version before, record why, and say so by raising; may be repeated.
 
-    The reason is that of the phase that did not pass; without one, a task failed or a person said no.
+    The reason is that of the phase that did not pass; without one, a task failed or a person said no. ``phases``,
+    ``started`` and ``approvals`` are those of ``complete``.
 
     Raises:
         RolledBackError: the fleet was returned.
@@ -178,8 +203,8 @@ def roll_back(
     reasons = [str(phase["reason"]) for phase in phases if phase["verdict"] != "pass"]
     reason = "; ".join(reasons) or "a task of the release failed, or the approval was refused"
     state = rollout.roll_back(reason)
-    details = {"outcome": "rolled_back", "reason": reason, "phases": list(phases)}
-    _record(rollout, ledger, state, details, run=run, root=root)
+    details = {"outcome": "rolled_back", "reason": reason, "phases": list(phases), "approvals": list(approvals)}
+    _record(rollout, ledger, state, details, execution=run.execution(root, started), root=root)
     raise RolledBackError(
         f"every device was returned to {f'version {state.current}' if state.current else 'no version'}: {reason}; "
         "mend the cause and start a new release"
@@ -187,7 +212,13 @@ def roll_back(
 
 
 def _record(
-    rollout: Rollout, ledger: Ledger, state: ChannelState, details: Mapping[str, Any], *, run: Run, root: Path
+    rollout: Rollout,
+    ledger: Ledger,
+    state: ChannelState,
+    details: Mapping[str, Any],
+    *,
+    execution: Execution,
+    root: Path,
 ) -> dict[str, Any]:
     pipeline, version = rollout.pipeline, rollout.version
     registered = _registered(ledger, pipeline.name, version)
@@ -210,7 +241,7 @@ def _record(
             outputs={f"releases/{rollout.release}/channel.json": sha256_bytes(state.content())},
             varying=[f"releases/{rollout.release}/channel.json"],
             materials=_released(registered),
-            execution=run.execution(root, dt.datetime.now(dt.UTC)),
+            execution=execution,
             details=details,
         )
     )
@@ -218,13 +249,30 @@ def _record(
 
 
 def _released(registered: Statement) -> dict[str, str]:
-    """The version's files that the channel publishes."""
-    return {
-        name: digest
-        for name, digest in registered.outputs.items()
-        if name.startswith(version_file(registered.subject, "targets/"))
-        or name in {version_file(registered.subject, shared) for shared in SHARED}
-    }
+    """The version's files that the channel publishes, as ``prepare`` required."""
+    stated = {version_file(registered.subject, shared) for shared in SHARED}
+    folder = version_file(registered.subject, "")
+    run = {folder + path for path in artifacts(registered)}
+    described = {f"{path.rpartition('/')[0]}/{MANIFEST}" for path in run}
+    return {name: digest for name, digest in registered.outputs.items() if name in stated | run | described}
+
+
+def _require_stated(registered: Statement, signed: Mapping[str, Artifact]) -> None:
+    """What is signed (by its path on the channel) must be what the version's registration stated, file by file."""
+    version, stated = registered.subject, _released(registered)
+    found = {}
+    for path, artifact in signed.items():
+        _, _, inside = path.split("/", 2)
+        if inside != PROVENANCE:
+            name = version_file(version, f"targets/{inside}" if "/" in inside else inside)
+            found[name] = sha256_bytes(artifact.content)
+    for name in sorted(found.keys() | stated.keys()):
+        if found.get(name) != stated.get(name):
+            raise EvidenceError(
+                f"expected {name} of {registered.pipeline} as it was stated when the version was registered (sha256 "
+                f"{stated.get(name, 'of none')}), the release would sign {found.get(name, 'none')}; nothing was "
+                "signed: restore the registry's files, or register the version again"
+            )
 
 
 def phase_record(percent: int, decision: Decision) -> dict[str, Any]:

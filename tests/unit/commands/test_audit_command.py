@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 from typing import ClassVar
@@ -13,6 +14,9 @@ from slipway.cli import app
 from slipway.commands import audit as audit_command
 from slipway.connections import LedgerConnection
 from slipway.embedded.local_settings import LocalSettings, Login
+from slipway.errors import DisputedError
+from slipway.release.channel_state import ChannelState
+from tests.simulators.channel import ChannelSimulator
 from tests.simulators.ledger import ledger_at
 from tests.simulators.past import FleetSimulator, Past, commit_id, hour
 
@@ -75,7 +79,12 @@ def fleet():
 
 
 @pytest.fixture
-def local(past, fleet, monkeypatch):
+def channel():
+    return ChannelSimulator()
+
+
+@pytest.fixture
+def local(past, fleet, channel, monkeypatch):
     """The local stack: that ledger, that fleet, and an Airflow that starts runs."""
     Airflow.runs = {}
     with ThreadingHTTPServer(("127.0.0.1", 0), Airflow) as server:
@@ -87,6 +96,7 @@ def local(past, fleet, monkeypatch):
         )
         monkeypatch.setattr(LocalSettings, "load", lambda: stack)
         monkeypatch.setattr(audit_command, "fleet", lambda: fleet)
+        monkeypatch.setattr(audit_command, "channel", lambda: channel)
         yield stack
         server.shutdown()
 
@@ -203,6 +213,29 @@ def test_without_a_clean_version_nothing_is_opened_and_that_is_a_failure(local):
     assert Airflow.runs == {}
 
 
+UNDER_WAY = ChannelState(pipeline="shop", release="shop-v2-9", salt="s", percent=25, current=None, next="2")
+
+
+def test_a_release_under_way_is_recalled_and_how_to_end_it_at_once_is_said(local, channel):
+    channel.publish(UNDER_WAY.model_copy(update={"current": "3"}))
+    said = ask("audit", "commit", commit_id("model", "2"), "--recall", "--yes")
+    assert said.exit_code == 0, said.output
+    assert "release shop-v2-9 of version 2 is under way at 25%" in said.stdout
+    assert "`roll_back` returns every device to version 3" in said.stdout
+    ((run_id, run),) = Airflow.runs.items()
+    assert run_id.endswith("__shop-v2-9_to_v3") and run["conf"]["supersede"] and run["conf"]["version"] == "3"
+
+
+def test_a_release_under_way_with_no_clean_version_is_a_failure_that_says_what_to_do(local, channel):
+    channel.publish(UNDER_WAY)
+    said = ask("audit", "commit", commit_id("raw", DAYS[0]), "--recall", "--yes")
+    assert said.exit_code == 1 and "no released version is clean" in said.stdout
+    assert f"mark the task at work in its run failed at {local.airflow_url}/dags/shop.release/runs" in said.stdout
+    assert "returns every device to no version" in said.stdout and not Airflow.runs
+    data = json.loads(ask("audit", "commit", commit_id("raw", DAYS[0]), "--recall", "--yes", "--json").stdout)
+    assert data["recalls"][0]["under_way"] == {"release": "shop-v2-9", "version": "2", "percent": 25}
+
+
 def test_how_a_version_was_made_and_when_it_was_champion(local):
     said = ask("audit", "model", "shop", "3")
     assert said.exit_code == 0
@@ -236,3 +269,16 @@ def test_a_versions_bundle_verifies_with_no_ledger(local, past, tmp_path):
     stages = [one["stage"] for one in json.loads(verified.stdout)["statements"]]
     assert stages.count("release") == 1 and stages.count("ingest") == 3
     assert ask("bundle", "shop", "3", "-o", tmp_path / "nowhere" / "x.json").exit_code == 2
+
+
+def test_a_disputed_chain_is_no_bundle_and_the_link_is_named(local, tmp_path):
+    past = Past(ledger_at(tmp_path))
+    past.day(DAYS[0])
+    past.version("1", DAYS[:1])
+    (made,) = past.ledger.statements("shop", "features")
+    with pytest.raises(DisputedError):
+        past.ledger.record(replace(made, outputs=dict.fromkeys(made.outputs, "0" * 64)))
+    local.ledger = past.ledger.connection
+    said = ask("bundle", "shop", "1", "-o", tmp_path / "shop-1.json")
+    assert said.exit_code == 1 and "features of shop, 2013-01-07" in said.stderr and "is disputed" in said.stderr
+    assert not (tmp_path / "shop-1.json").exists()

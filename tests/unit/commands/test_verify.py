@@ -1,3 +1,4 @@
+import datetime as dt
 import json
 from pathlib import Path
 
@@ -6,8 +7,10 @@ from typer.testing import CliRunner
 
 from slipway.cli import app
 from slipway.ledger.bundle import pack
-from tests.simulators.chain import TRUST, chain, signed
-from tests.simulators.statements import statement
+from tests.simulators.chain import SIGNERS, TRUST, chain, signed
+from tests.simulators.statements import NOON, statement
+
+HOUR = dt.timedelta(hours=1)
 
 
 @pytest.fixture
@@ -36,7 +39,7 @@ def test_a_verified_bundle_is_shown_as_a_tree_down_to_the_raw_data(trust):
         ["features", "2013-01-01 .. 2013-01-03"],
         ["ingest", "2013-01-01 .. 2013-01-03"],
     ]
-    assert "(3 statements, 6 outputs)" in said.stdout
+    assert "(3 statements, 6 outputs, build key " in said.stdout
 
 
 def test_an_earlier_release_of_the_version_is_shown_beside_the_newest(trust):
@@ -81,3 +84,23 @@ def test_what_cannot_be_checked_ends_with_2_and_says_what_is_missing(trust, tmp_
     trust.write_text("{}")
     damaged = verify(pack(signed(chain())), trust)
     assert (damaged.exit_code, "expected a trust file" in damaged.stderr) == (2, True)
+
+
+def test_how_a_release_ended_and_who_signed_what_is_said(trust):
+    *made, last = chain()
+    ends = [
+        statement("release", "version 1", materials=last.materials, outcome=outcome, finished=NOON + at * HOUR)
+        for at, outcome in enumerate(("rolled_back", "completed"))
+    ]
+    bundle = pack(signed([*made, *ends]))
+    completed, *below, refused = verify(bundle, trust).stdout.splitlines()[1:]
+    approval, build = (f"{role} key {SIGNERS[role].public_key.keyid[:12]}" for role in ("approval", "build"))
+    assert completed.startswith("release  version 1  completed  (") and approval in completed
+    assert "also: release  version 1  rolled back  (" in refused and approval in refused
+    assert all(build in line and approval not in line for line in below)
+    found = json.loads(verify(bundle, trust, "--json").stdout)["statements"]
+    assert [one["outcome"] for one in found if one["stage"] == "release"] == ["completed", "rolled_back"]
+    for one in found:
+        role = "approval" if one["stage"] == "release" else "build"
+        assert one["key"] == {"id": SIGNERS[role].public_key.keyid, "role": role}
+        assert one["stage"] == "release" or one["outcome"] is None

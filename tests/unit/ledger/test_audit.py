@@ -11,6 +11,8 @@ from slipway.ledger import audit, audit_data
 from slipway.ledger.audit_recall import recalls
 from slipway.ledger.audit_records import LedgerRecords
 from slipway.ledger.schema import STATEMENT
+from slipway.release.channel_state import ChannelState
+from tests.simulators.channel import ChannelSimulator
 from tests.simulators.ledger import ledger_at, record_version
 from tests.simulators.past import FleetSimulator, Past, commit_id, hour
 
@@ -22,7 +24,7 @@ class World:
 
     def __init__(self, folder):
         self.ledger = ledger_at(folder)
-        self.past, self.fleet = Past(self.ledger), FleetSimulator()
+        self.past, self.fleet, self.channel = Past(self.ledger), FleetSimulator(), ChannelSimulator()
         self.records = LedgerRecords(self.ledger)
         for day in (MONDAY, TUESDAY, WEDNESDAY):
             self.past.day(day)
@@ -249,34 +251,59 @@ def test_a_recall_returns_to_the_newest_clean_version_that_was_everybodys_once(t
     world.past.version("4", [MONDAY])
     world.past.release("4", "rolled_back")
     world.past.version("5", [MONDAY])
-    (recall,) = recalls(world.records, world.commit("raw", TUESDAY))
+    (recall,) = recalls(world.records, world.commit("raw", TUESDAY), world.channel)
     assert (recall.champion, recall.clean, recall.devices, recall.needed) == ("3", "1", 2, True)
-    (same,) = recalls(world.records, world.commit("raw", TUESDAY))
+    (same,) = recalls(world.records, world.commit("raw", TUESDAY), world.channel)
     assert same.run_id == recall.run_id
 
 
 def test_without_a_clean_version_a_recall_names_none(world):
-    (recall,) = recalls(world.records, world.commit("raw", MONDAY))
+    (recall,) = recalls(world.records, world.commit("raw", MONDAY), world.channel)
     assert recall.clean is None
 
 
 def test_a_champion_that_is_clean_needs_no_release(tmp_path):
     world = World(tmp_path)
     world.past.release("1", at=4)
-    (recall,) = recalls(world.records, world.commit("raw", TUESDAY))
+    (recall,) = recalls(world.records, world.commit("raw", TUESDAY), world.channel)
     assert (recall.champion, recall.clean, recall.needed) == ("1", "1", False)
 
 
 def test_a_bad_champion_is_recalled_even_when_no_device_reported(tmp_path):
     world = World(tmp_path)
     answer = audit.commit(world.records, FleetSimulator(), commit_id("raw", WEDNESDAY))
-    (recall,) = recalls(world.records, answer)
+    (recall,) = recalls(world.records, answer, world.channel)
     assert (recall.devices, recall.champion, recall.clean) == (0, "3", "2")
 
 
 def test_versions_that_run_nowhere_and_are_no_champion_need_no_recall(world):
     answer = audit.commit(world.records, FleetSimulator(), commit_id("model", "1"))
-    assert recalls(world.records, answer) == ()
+    assert recalls(world.records, answer, world.channel) == ()
+
+
+def publish(channel, current, following, percent=25):
+    said = {"release": f"shop-v{following}-00000009", "salt": "salt", "percent": percent}
+    channel.publish(ChannelState(pipeline="shop", current=current, next=following, **said))
+
+
+def test_a_release_under_way_is_recalled_before_the_ledger_has_heard_of_it(tmp_path):
+    world = World(tmp_path)
+    world.past.release("1", at=4)
+    world.past.version("5", [TUESDAY])
+    publish(world.channel, "1", "5")
+    answer = audit.commit(world.records, FleetSimulator(), commit_id("raw", TUESDAY))
+    (recall,) = recalls(world.records, answer, world.channel)
+    assert (recall.champion, recall.clean, recall.needed) == ("1", "1", True)
+    assert recall.under_way.next == "5" and recall.conf["supersede"]
+    assert recall.run_id == f"recall__{commit_id('raw', TUESDAY)[:16]}__shop-v5-00000009_to_v1"
+
+
+@pytest.mark.parametrize(("current", "following", "percent"), [("3", "1", 25), ("1", None, 0)])
+def test_a_release_of_a_clean_version_or_one_that_ended_is_not_under_way(tmp_path, current, following, percent):
+    world = World(tmp_path)
+    publish(world.channel, current, following, percent)
+    (recall,) = recalls(world.records, world.commit("raw", TUESDAY), world.channel)
+    assert recall.under_way is None and recall.run_id.endswith("__v3_to_v1")
 
 
 DAYS = [f"2013-02-0{number}" for number in range(1, 6)]

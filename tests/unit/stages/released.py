@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from slipway.connections import ChannelConnection, MlflowConnection
@@ -22,9 +25,14 @@ from tests.simulators.registry import RegistrySimulator
 
 PIPELINE = load_pipeline(Path(__file__).parents[3] / "include" / "pipelines" / "flight_delay.yaml")
 MLFLOW = MlflowConnection("http://127.0.0.1:1")
-ASKED = {"run": Run("flight_delay.release", "run-9", "manual", "http://127.0.0.1/runs/9"), "root": settings().root}
-"""Who released, and from which checkout."""
+ASKED = {
+    "run": Run("flight_delay.release", "run-9", "manual", "http://127.0.0.1/runs/9"),
+    "root": settings().root,
+    "started": dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC),
+}
+"""Who released, from which checkout, and since when."""
 CHANNEL = ChannelConnection("http://127.0.0.1:1", "repository", "keys", "token")
+_NONE: Mapping[str, bytes] = MappingProxyType({})
 
 
 class Dock:
@@ -39,10 +47,9 @@ class Dock:
         monkeypatch.setattr(release, "Channel", lambda _connection: self.channel)
         monkeypatch.setattr(release, "GatewayClient", lambda _connection: self.fleet)
 
-    def register(self, content: bytes) -> str:
-        files = {
-            path: data for path, data in version_files(content=content).items() if path not in ("MLmodel", PROVENANCE)
-        }
+    def register(self, content: bytes, more: Mapping[str, bytes] = _NONE) -> str:
+        made = {**version_files(content=content), **more}
+        files = {path: data for path, data in made.items() if path not in ("MLmodel", PROVENANCE)}
         given = Registration(PIPELINE.name, sha256_bytes(content), b"canonical", files)
         version = self.registry.register(MLFLOW, given)
         record_version(self.ledger, PIPELINE.name, version, self.registry.digests(MLFLOW, PIPELINE.name, version))

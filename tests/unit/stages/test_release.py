@@ -1,9 +1,14 @@
 """The release stage: what each task of the DAG calls, against a simulated fleet, channel and registry."""
 
+from dataclasses import replace
+
 import pytest
 
-from slipway.errors import ReleaseError, RolledBackError, UnavailableError
+from slipway.errors import DisputedError, EvidenceError, ReleaseError, RolledBackError, UnavailableError
+from slipway.identity.digest import sha256_bytes
+from slipway.ledger.schema import STATEMENT
 from slipway.stages import release
+from tests.simulators.channel import version_files
 from tests.simulators.death import Death, retried
 from tests.unit.stages.released import ASKED, CHANNEL, MLFLOW, PIPELINE, Dock
 
@@ -98,6 +103,16 @@ class TestPreparing:
             state = plain.state(PIPELINE.name)
             assert (state.release, state.current, state.next) == (taken.release, "1", version)
 
+    def test_superseding_back_to_the_version_before_is_all_there_is_to_do(self, dock):
+        dock.released(b"1", "manual__1")
+        dock.prepare(dock.register(b"2"), "manual__2").open_phase(25)
+        dock.fleet.poll()
+        back = dock.rollout("1", "recall__1")
+        for _ in range(2):
+            assert release.prepare(back, MLFLOW, CHANNEL, dock.ledger, supersede=True) is False
+        dock.fleet.poll()
+        assert dock.fleet.versions() == {"1": 20}
+
     def test_supersede_leaves_the_runs_own_release_and_a_finished_one_alone(self, dock):
         dock.released(b"1", "manual__1")
         dock.register(b"2")
@@ -185,3 +200,82 @@ class TestRollingBack:
         with pytest.raises(RolledBackError):
             retried(release.roll_back, rollout, ledger, [], **ASKED)
         assert [statement.details["outcome"] for statement in dock.statements()] == ["rolled_back"]
+
+
+class TestSigningWhatWasStated:
+    @pytest.mark.parametrize("path", ["golden.npz", "evaluation.json", "targets/x86-cpu/model.onnx"])
+    def test_a_file_that_is_not_the_stated_one_is_never_signed(self, dock, path):
+        dock.register(b"1")
+        other = version_files(content=b"2", targets=("x86-cpu",), shares={"late": 0.5, "on_time": 0.5})
+        # The registry's index, and for a model its manifest, agree with the file: only the statement knows better.
+        folder = path.rpartition("/")[0]
+        changed = {name: other[name] for name in other if name == path or (folder and name.startswith(folder))}
+        dock.registry.versions[0].files.update(changed)
+        named = min(changed)
+        with pytest.raises(EvidenceError, match=rf"expected versions/1/{named} of flight_delay as it was stated"):
+            dock.prepare("1", "manual__1")
+        assert dock.channel.state(PIPELINE.name) is None
+
+    def test_a_target_that_was_not_stated_is_never_signed(self, dock):
+        dock.register(b"1")
+        dock.registry.versions[0].files.update(version_files(targets=("added",)))
+        dock.registry.versions[0].files.update(version_files(content=b"1"))
+        with pytest.raises(EvidenceError, match=r"versions/1/targets/added/manifest\.json.*sha256 of none"):
+            dock.prepare("1", "manual__1")
+
+    def test_the_materials_are_exactly_the_files_the_channel_publishes(self, dock):
+        dock.register(b"1", {"targets/x86-cpu/calibration.bin": b"no device asks for it"})
+        rollout, phases = dock.observed("1", "manual__1")
+        dock.complete(rollout, phases)
+        (statement,) = dock.statements()
+        folder = f"{PIPELINE.name}/1/"
+        published = {path.removeprefix(folder) for path in dock.channel.paths() if not path.endswith("provenance.json")}
+        assert {name.removeprefix("versions/1/").removeprefix("targets/") for name in statement.materials} == published
+        assert "versions/1/targets/x86-cpu/calibration.bin" not in statement.materials
+
+    def test_a_statement_of_another_version_proves_nothing(self, dock):
+        dock.register(b"1")
+        dock.register(b"2")
+        with dock.ledger.database.transaction() as connection:
+            connection.execute(STATEMENT.delete().where(STATEMENT.c.stage == "register", STATEMENT.c.subject == "1"))
+            connection.execute(
+                STATEMENT.update()
+                .where(STATEMENT.c.stage == "register", STATEMENT.c.subject == "2")
+                .values(subject="1")
+            )
+        with pytest.raises(EvidenceError):
+            dock.prepare("1", "manual__1")
+        assert dock.channel.state(PIPELINE.name) is None
+
+    def test_a_version_made_of_something_disputed_is_not_released(self, dock):
+        dock.register(b"1")
+        (ingested,) = dock.ledger.statements(PIPELINE.name, "ingest")
+        with pytest.raises(DisputedError):
+            dock.ledger.record(replace(ingested, outputs={"ingest/2013-01-01": sha256_bytes(b"other rows")}))
+        with pytest.raises(EvidenceError, match=r"ingest of flight_delay, 2013-01-01 .* is disputed"):
+            dock.prepare("1", "manual__1")
+        assert dock.channel.state(PIPELINE.name) is None
+
+
+class TestWhoAllowedItAndWhen:
+    ANSWERS = (
+        {"task": "approve_first", "by": "ada", "at": "2026-03-01T12:00:00+00:00", "chosen": ["Approve"]},
+        {"task": "approve", "by": "grace", "at": "2026-03-01T12:10:00+00:00", "chosen": ["Reject"]},
+    )
+
+    def test_a_completed_release_says_who_was_asked_and_since_when_it_went_on(self, dock):
+        dock.register(b"1")
+        rollout, phases = dock.observed("1", "manual__1")
+        release.complete(rollout, MLFLOW, dock.ledger, phases, **ASKED, approvals=self.ANSWERS[:1])
+        (statement,) = dock.statements()
+        assert statement.details["approvals"] == list(self.ANSWERS[:1])
+        assert statement.execution.started == ASKED["started"] < statement.execution.finished
+
+    def test_a_release_that_was_refused_says_by_whom(self, dock):
+        dock.register(b"1")
+        rollout = dock.prepare("1", "manual__1")
+        with pytest.raises(RolledBackError):
+            release.roll_back(rollout, dock.ledger, [], **ASKED, approvals=self.ANSWERS)
+        (statement,) = dock.statements()
+        assert statement.details["approvals"] == list(self.ANSWERS)
+        assert statement.execution.started == ASKED["started"] < statement.execution.finished
