@@ -2,10 +2,11 @@
 ### Ingest: one day from the feed to published features
 
 1. **features** fetches the day's raw tables, opens a run branch off `main`, puts them there, checked against their
-   contracts, and runs the pipeline's Spark job from that commit to that branch. A day whose features are published,
-   made of the same rows by the same code, is *skipped*, with **publish**; XCom `hit_or_miss` and the log say why.
-2. **publish** checks the features against their contract, commits with provenance and merges into `main`; the
-   asset event carries the commit and the partition.
+   contracts, and runs the pipeline's Spark job from that commit to that branch. A day whose raw tables and features
+   are on `main`, made of the same rows by the same code, is *skipped*, with **publish**; XCom `hit_or_miss` and the
+   log say why. Where its last run ended before it announced the day, only **publish** has something left to do.
+2. **publish** checks the features against their contract and against what the ledger says of the same fingerprint,
+   commits with provenance and merges into `main`; the asset event carries the commit and the partition.
 
 Runs daily for the day before. Trigger by hand with a partition, or backfill many days:
 `airflow backfill create --dag-id <pipeline>.ingest --from-date 2013-02-01 --to-date 2013-02-14`.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from pathlib import Path
 
 from slipway.connections import Fields, LakeConnection, spark_connection
 from slipway.lake.client import Lake
@@ -24,7 +25,7 @@ def main(endpoint: str, access_key: str, secret_key: str, repository: str, folde
     root = settings().root
     pipeline = load_pipeline(settings().pipelines / "digit_reader.yaml").model_copy(update={"repository": repository})
     server = LakeConnection(endpoint, access_key, secret_key)
-    lake, ledger = Lake(server), ledger_at(folder)
+    lake, ledger = Lake(server), ledger_at(Path(folder))
     landing = land(lake, ledger, pipeline, dt.date(2013, 1, 1), root=root)
     spark = spark_connection(Fields("spark_default", "spark", host="local[1]"))
     places = {"root": root, "connection": spark, "credentials": server}

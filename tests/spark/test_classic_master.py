@@ -19,7 +19,7 @@ def test_a_classic_master_makes_features_without_a_lake_in_its_environment_and_p
 ) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("LAKECTL_")}
     environment |= {
-        "PYTHONPATH": str(settings().root / "include"),
+        "PYTHONPATH": os.pathsep.join(str(path) for path in (settings().root / "include", settings().root)),
         "PYSPARK_PYTHON": sys.executable,
         "HOME": str(tmp_path),
         "SPARK_LOCAL_IP": "127.0.0.1",

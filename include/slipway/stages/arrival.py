@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,9 +14,10 @@ from slipway.feed.parquet import to_parquet
 from slipway.identity.digest import sha256_bytes
 from slipway.identity.fingerprint import Ingredients
 from slipway.lake.client import Lake
+from slipway.lake.run_branch import ingest_branch
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
-from slipway.stages.landing import ingredients_of, missing, raw_path
+from slipway.stages.landing import commit_of, ingredients_of, missing, raw_path, unfinished
 from slipway.stages.reuse import Reuse, decide
 
 
@@ -48,7 +49,8 @@ def arrival(
     """Fetch a partition and decide whether its features have to be made; changes nothing.
 
     ``force``, and the pipeline's ``recheck`` for a share of runs by ``run_id``, make them although they are there.
-    ``copies`` is a folder for parsed copies of the feed's files.
+    ``copies`` is a folder for parsed copies of the feed's files. Features that were published by a run which ended
+    before it announced them are a miss, with their statement: a worker has that left to do.
 
     Raises:
         ConfigurationError: the feed, the job or the lock is not there.
@@ -69,4 +71,15 @@ def arrival(
         recheck=pipeline.recheck,
         run_id=run_id,
     )
-    return Arrival(tables, objects, inputs, ingredients, reuse)
+    return Arrival(tables, objects, inputs, ingredients, _announced(lake, pipeline, reuse))
+
+
+def _announced(lake: Lake, pipeline: Pipeline, reuse: Reuse) -> Reuse:
+    """The same, but a miss where nobody has been told of what was published."""
+    if not reuse.hit or reuse.statement is None:
+        return reuse
+    branch = ingest_branch(pipeline.name, reuse.subject, reuse.fingerprint)
+    if not unfinished(lake, pipeline, branch, commit_of(reuse.statement)):
+        return reuse
+    reason = f"published, but its run did not finish: its branch {branch} is there still"
+    return replace(reuse, outcome="miss", reasons=(reason, *reuse.reasons))

@@ -8,7 +8,7 @@ fingerprint, so a retry finds the branch it left.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,10 +36,12 @@ from slipway.stages.landing import (
     ingredients_of,
     published,
     published_beside,
+    raw_folder,
     raw_ingredients_of,
     raw_path,
     require_landed_code,
     sources_of,
+    unfinished,
 )
 from slipway.stages.run import Run
 
@@ -108,14 +110,24 @@ def _put(gate: Gate, landing: Landing, *, objects: Mapping[str, bytes], tables: 
     lake, pipeline = gate.lake, gate.pipeline
     reports = [f"{report_folder(name, landing.partition)}/" for name in tables]
     made = [f"{features_prefix(landing.partition)}/", f"{report_folder(STAGE, landing.partition)}/"]
-    open_branch(lake, pipeline.repository, landing.branch, [*objects, *reports, *made])
+    folders = [f"{raw_folder(name, landing.partition)}/" for name in tables]
+    open_branch(lake, pipeline.repository, landing.branch, [*folders, *reports, *made])
+    _clear(gate, folders, objects)
     for path, data in objects.items():
         lake.put(LakeUri(pipeline.repository, landing.branch, path), data)
     for name, table in tables.items():
         gate.judge(name, table)
-    landed = _commit_raw(gate, landing, [*objects, *reports])
+    landed = _commit_raw(gate, landing, [*folders, *reports])
     _announce(gate, tables, landed)
     return replace(landing, raw=landed)
+
+
+def _clear(gate: Gate, folders: Iterable[str], objects: Collection[str]) -> None:
+    """Delete what ``main`` holds beside the raw tables: a job reads whole folders, and no statement would name it."""
+    lake, repository, branch = gate.lake, gate.pipeline.repository, gate.branch
+    found = (item.path for folder in folders for item in lake.list(LakeUri(repository, branch, folder)))
+    if stray := [path for path in found if path not in objects]:
+        lake.delete_many(repository, branch, stray)
 
 
 def _commit_raw(gate: Gate, landing: Landing, landed: Sequence[str]) -> str:
@@ -156,6 +168,8 @@ def publish_features(
         LakeConflictError: ``main`` changed the same paths meanwhile; the message names them.
     """
     gate = _gate(lake, pipeline, landing, reported)
+    if landing.commit and unfinished(lake, pipeline, landing.branch, landing.commit):
+        lake.delete_branch(pipeline.repository, landing.branch)
     commit = landing.commit or published_beside(lake, ledger, pipeline, landing)
     if commit is None:
         require_landed_code(pipeline, landing, root)
@@ -175,9 +189,8 @@ def _publish(gate: Gate, ledger: Ledger, landing: Landing, run: Run, root: Path)
     table, outputs = _read_features(gate)
     outcome = gate.judge(STAGE, table).outcome
     raw, features = _statements(pipeline, landing, outputs, run, root)
-    if landing.reuse["outcome"] in ("force", "recheck"):
-        # Compared before anything is published: whoever disagrees with an earlier run must not replace what it made.
-        ledger.require_agreement(features)
+    # Compared before anything is published: whoever disagrees with an earlier run must not replace what it made.
+    ledger.require_agreement(features)
     commit = publish(
         lake,
         pipeline.repository,
@@ -221,11 +234,12 @@ def _statements(
 
 
 def _verdict(gate: Gate, table: str, landing: Landing) -> Verdict:
-    """What the landing concluded on a raw table; a failure when other bytes lie there now."""
+    """What the landing concluded on a raw table; a failure when something else lies there now."""
     path = raw_path(table, landing.partition)
-    data = gate.lake.get(LakeUri(gate.pipeline.repository, landing.branch, path))
-    same = sha256_bytes(data) == landing.inputs[path]
-    return Verdict(table, outcome_in(gate.written(table)) if same else "fail", path)
+    place = LakeUri(gate.pipeline.repository, landing.branch, raw_folder(table, landing.partition))
+    found = {item.path: sha256_bytes(gate.lake.get(replace(place, path=item.path))) for item in gate.lake.list(place)}
+    same = found == {path: landing.inputs[path]}
+    return Verdict(table, outcome_in(gate.written(table)) if same else "fail", f"{place.path}/")
 
 
 def _read_features(gate: Gate) -> tuple[pa.Table, dict[str, str]]:

@@ -24,6 +24,8 @@ STAGE = "features"
 INGEST = "ingest"
 FEED = "feed/"
 """What the name of a material begins with that came from outside, by no statement's making."""
+SPARK = {"spark.sql.session.timeZone": "UTC", "spark.sql.ansi.enabled": "true"}
+"""What Spark's answers depend on besides query and version: every session is set so, whatever its server's defaults."""
 
 
 @dataclass(frozen=True)
@@ -53,9 +55,14 @@ class Landing:
     """``Reuse.brief``: hit or miss, and why."""
 
 
+def raw_folder(table: str, partition: str) -> str:
+    """Where a raw table's partition lies in the lake; a job reads all of it."""
+    return f"raw/{table}/date={partition}"
+
+
 def raw_path(table: str, partition: str) -> str:
-    """Where a raw table's partition lies in the lake."""
-    return f"raw/{table}/date={partition}/part-00000.parquet"
+    """The one object in there."""
+    return f"{raw_folder(table, partition)}/part-00000.parquet"
 
 
 def features_prefix(partition: str) -> str:
@@ -64,7 +71,11 @@ def features_prefix(partition: str) -> str:
 
 
 def raw_ingredients_of(pipeline: Pipeline, partition: str, came: Mapping[str, str], root: Path) -> Ingredients:
-    """Everything that decides a partition's raw objects; ``came`` is raw table -> sha256 of the rows the feed gave."""
+    """Everything that decides a partition's raw objects.
+
+    ``came`` is raw table -> sha256 of the rows the feed gave, in the Parquet writing they are landed in: the feed's own
+    files also hold other days.
+    """
     code = stage_code(root, "include/slipway/feed/fetch.py", "include/slipway/feed/parquet.py")
     return Ingredients(
         stage=INGEST,
@@ -90,6 +101,7 @@ def ingredients_of(pipeline: Pipeline, partition: str, inputs: Mapping[str, str]
             "partition": partition,
             "contract": pipeline.features.contract.model_dump(mode="json"),
             "raw": {name: contract.model_dump(mode="json") for name, contract in pipeline.raw.items()},
+            "spark": SPARK,
         },
         inputs=inputs,
         environment=lock_digest(root),
@@ -105,15 +117,21 @@ def sources_of(pipeline: Pipeline, ingredients: Ingredients) -> dict[str, str]:
 
 
 def missing(lake: Lake, pipeline: Pipeline, statement: Statement) -> str | None:
-    """The first output of a statement that is not on ``main`` as it says; ``None`` when all are."""
-    for path, digest in statement.outputs.items():
+    """The first object on ``main`` that is not as a statement of features says; ``None`` when all are.
+
+    Those are the features, with nothing beside them since training reads all of a day's folder, and the raw tables
+    they were made of.
+    """
+    main = LakeUri(pipeline.repository, "main", "")
+    for path, digest in {**statement.outputs, **statement.materials}.items():
         try:
-            data = lake.get(LakeUri(pipeline.repository, "main", path))
+            data = lake.get(main / path)
         except LakeNotFoundError:
             return path
         if sha256_bytes(data) != digest:
             return path
-    return None
+    listed = (found.path for found in lake.list(main / features_prefix(statement.subject)))
+    return next((path for path in listed if path not in statement.outputs), None)
 
 
 def commit_of(statement: Statement) -> str:
@@ -140,6 +158,20 @@ def published_beside(lake: Lake, ledger: Ledger, pipeline: Pipeline, landing: La
     if landing.branch in lake.branches(pipeline.repository, landing.branch):
         return None
     return published(lake, ledger, pipeline, landing.fingerprint)
+
+
+def unfinished(lake: Lake, pipeline: Pipeline, branch: str, commit: str) -> bool:
+    """Whether the run that published ``commit`` of ``main`` from ``branch`` ended before it could announce that.
+
+    Deleting its branch is the last it does before its asset event. A branch that was not merged there is another's,
+    such as a forced run's.
+    """
+    if branch not in lake.branches(pipeline.repository, branch):
+        return False
+    try:
+        return lake.resolve(pipeline.repository, branch) in lake.commit_info(pipeline.repository, commit).parents[1:]
+    except LakeNotFoundError:  # Its run has just deleted it.
+        return False
 
 
 def require_landed_code(pipeline: Pipeline, landing: Landing, root: Path) -> None:

@@ -35,7 +35,7 @@ class Reuse:
     """``recheck``: a hit that is made again and compared; ``adopted``: an earlier try of the same run had made it."""
     reasons: tuple[str, ...]
     statement: Statement | None = None
-    """Whose outputs are returned on a hit."""
+    """Whose outputs are there, and are returned."""
 
     @property
     def hit(self) -> bool:
@@ -57,7 +57,7 @@ class Reuse:
 
 
 Present = Callable[[Statement], str | None]
-"""Names the first output of a statement that is no longer what it says; ``None`` when all are there."""
+"""Names the first object that is no longer as a statement says; ``None`` when all are."""
 
 
 def decide(
@@ -108,7 +108,7 @@ def _decide(
     if found.disputed:
         return "miss", ("statements of this fingerprint have different outputs, so none is reused",), None
     if gone := present(found.statement):
-        return "miss", (f"made before, but its output {gone} is not there any more",), None
+        return "miss", (f"made before, but {gone} is not as it was made",), None
     ran = found.statement.execution
     reason = f"same fingerprint as {ran.dag_id} {ran.run_id}, finished {ran.finished:%Y-%m-%d %H:%M:%S} UTC"
     return "hit", (reason,), found.statement

@@ -22,7 +22,7 @@ from slipway.ledger.effects import Intents
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.stages import intended
-from slipway.stages.landing import Landing, features_prefix, published_beside, require_landed_code
+from slipway.stages.landing import SPARK, Landing, features_prefix, published_beside, require_landed_code
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,7 +32,7 @@ CONNECT_SECONDS = 5.0
 """How long a Spark Connect server may take to answer before a task gives up, and leaves it to its retries."""
 
 _CLASSIC = {
-    "spark.sql.session.timeZone": "UTC",
+    **SPARK,
     # A classic session carries the lake's credentials as options of its queries; their texts must not.
     "spark.redaction.regex": "(?i)secret|password|token|access.?key",
     "spark.sql.redaction.options.regex": "(?i)url|secret|password|token|access.?key",
@@ -45,7 +45,7 @@ def session(connection: SparkConnection, name: str) -> Iterator[SparkSession]:
 
     Raises:
         UnavailableError: the server does not answer.
-        ConfigurationError: it refuses the token.
+        ConfigurationError: it refuses the token, or is of another version than this process's pyspark.
     """
     spark = _remote(connection.remote, name) if connection.remote else _classic(str(connection.master))
     try:
@@ -68,10 +68,27 @@ def _remote(url: str, name: str) -> SparkSession:
         patience = DefaultPolicy(max_retries=6, max_backoff=4000, max_server_retry_delay=4000)
         spark.client.set_retry_policies([patience])
         # Making a session sends nothing: whether the token is right shows with the first question.
-        _ = spark.version
+        for setting, value in SPARK.items():
+            spark.conf.set(setting, value)
+        require_own_version(spark.version)
     except PySparkException as error:
         raise spark_refused(error) from error
     return spark
+
+
+def require_own_version(server: str) -> None:
+    """Refuse a Spark whose version no fingerprint tells: that of ``pyspark`` here is what they hold.
+
+    Raises:
+        ConfigurationError: major and minor number differ.
+    """
+    from pyspark import __version__ as ours
+
+    if server.split(".")[:2] != ours.split(".")[:2]:
+        raise ConfigurationError(
+            f"expected Spark {ours}, the pyspark of this project, at connection spark_default; it is Spark {server}: "
+            "other versions may give other features under the same fingerprint; install the same version on both sides"
+        )
 
 
 def _answering(url: str) -> None:
@@ -99,12 +116,14 @@ def _classic(master: str) -> SparkSession:
     from pyspark.sql import SparkSession
 
     try:
-        return SparkSession.builder.master(master).config(map=_CLASSIC).getOrCreate()
+        spark = SparkSession.builder.master(master).config(map=_CLASSIC).getOrCreate()
     except (PySparkException, Py4JError) as error:
         raise UnavailableError(
             f"expected Spark to start on {master} (connection spark_default), got: {error}; start that master, or "
             "correct the connection"
         ) from error
+    require_own_version(spark.version)
+    return spark
 
 
 def shared_session(day: dt.date, code: str) -> str:

@@ -44,7 +44,7 @@ def test_a_miss_names_what_changed_since_the_closest_statement(ledger, changed, 
 def test_outputs_that_are_gone_are_made_again(ledger):
     ledger.record(MADE)
     reuse = decide(ledger, ingredients(), "2013-01-01", lambda _: "features/part-0.parquet")
-    assert str(reuse) == "miss: made before, but its output features/part-0.parquet is not there any more"
+    assert str(reuse) == "miss: made before, but features/part-0.parquet is not as it was made"
 
 
 def test_a_disputed_statement_is_never_reused(ledger):
