@@ -21,7 +21,6 @@ from slipway.settings import settings
 from slipway.stages import intended
 from slipway.stages.pod_work import conclude_work, reuse_work
 from slipway.stages.train import TrainingPlan, require_planned_code
-from slipway.stages.works import Work
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
 from slipway_airflow.provenance import run_of
@@ -98,8 +97,6 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
             run_id=run.run_id,
             force=forced(context),
             recheck=pipeline.recheck,
-            # A forced run makes it once; its own retries adopt that.
-            adopt=not forced(context) or context["ti"].try_number > 1,
         )
         note(context, reuse.brief())
         if not reuse.hit:
@@ -129,22 +126,25 @@ class PodTask(KubernetesPodOperator):  # type: ignore[misc]  # Airflow's provide
 
     def _run(self, plan: TrainingPlan, compute: ComputeConnection, context: Context) -> None:
         manifest = load_manifest(settings().manifests / self._manifest_name).with_command(self.cmds)
-        arguments = plan.works[self.work].arguments
+        # Joined by `=`, as a run's id may begin with a dash.
+        arguments = [*plan.works[self.work].arguments, f"--run={run_of(context).run_id}"]
         if compute.runtime == "kubernetes":
             self.arguments = [*manifest.container.args, *arguments]
             self.labels = {**self.labels, "slipway/fingerprint": plan.works[self.work].fingerprint[:40]}
             self._run_on_cluster(compute, context)
         else:
-            self._running = self._local(compute, manifest, plan.works[self.work])
+            self._running = self._local(compute, manifest, plan.works[self.work].output, arguments)
             self._running.run(self.log.info)
 
-    def _local(self, compute: ComputeConnection, manifest: PodManifest, work: Work) -> ProcessPod | DockerPod:
+    def _local(
+        self, compute: ComputeConnection, manifest: PodManifest, output: str, arguments: list[str]
+    ) -> ProcessPod | DockerPod:
         secrets = connections.pod_secrets()
         if compute.runtime == "docker":
             lake = secrets["slipway-lakefs"]
-            name = container_name(work.output, owner=f"{lake['endpoint']} {lake['access-key']}")
-            return DockerPod(engine(), manifest, work.arguments, secrets, name)
-        return ProcessPod(manifest, work.arguments, secrets, settings().root)
+            name = container_name(output, owner=f"{lake['endpoint']} {lake['access-key']}")
+            return DockerPod(engine(), manifest, arguments, secrets, name)
+        return ProcessPod(manifest, arguments, secrets, settings().root)
 
     def _run_on_cluster(self, compute: ComputeConnection, context: Context) -> None:
         self.kubernetes_conn_id = compute.kubernetes_conn_id

@@ -28,8 +28,9 @@ from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.pipeline.spec import Pipeline
+from slipway.pods.entries import own_code
 from slipway.pods.entrypoint import run
-from slipway.pods.result import ObjectStore, PodResult, Reading, made_of, read_result, upload, write_result
+from slipway.pods.result import CLASSES, ObjectStore, PodResult, Reading, made_of, read_result, upload, write_result
 from slipway.settings import settings
 
 PACKAGES = ("onnx", "onnxruntime", "numpy", "tensorrt", "cuda-bindings")
@@ -45,6 +46,10 @@ class Work:
     train: LakeUri
     export: LakeUri
     output: LakeUri
+    run: str = ""
+    """The run it is compiled for."""
+    code: str = ""
+    """Digest over this pod's code."""
 
 
 def compile_pod(lake: ObjectStore, work: Work) -> PodResult:
@@ -60,16 +65,13 @@ def compile_pod(lake: ObjectStore, work: Work) -> PodResult:
         raise ConfigurationError(f"pipeline {work.pipeline.name!r} has no target {work.target!r} under compile.targets")
     target = load_target(work.target)
     read_result(lake, work.train, made_of(work.train))
-    classes = read_result(lake, work.export, made_of(work.export)).report["classes"]
+    read_result(lake, work.export, made_of(work.export))
     reading = Reading(lake)
     source = Source(
         onnx=reading.get(work.export / "model.onnx"), calibration=lambda: _samples(reading, work, "calibration.npz")
     )
     outcome = target.build(source)
-    if isinstance(outcome, Skipped):
-        result = _skipped(work, outcome)
-    else:
-        result = _checked(reading, work, source.onnx, outcome, classes)
+    result = _skipped(work, outcome) if isinstance(outcome, Skipped) else _checked(reading, work, source.onnx, outcome)
     write_result(lake, work.output, result)
     return result
 
@@ -79,13 +81,15 @@ def _skipped(work: Work, outcome: Skipped) -> PodResult:
         stage=f"compile-{work.target}",
         fingerprint=work.fingerprint,
         status="skipped",
+        run=work.run,
+        code=work.code,
         reason=outcome.reason,
         environment=environment(PACKAGES),
         hardware=f"{platform.machine()}-cpu",
     )
 
 
-def _checked(lake: Reading, work: Work, onnx: bytes, built: Built, classes: Sequence[str]) -> PodResult:
+def _checked(lake: Reading, work: Work, onnx: bytes, built: Built) -> PodResult:
     golden = _samples(lake, work, "golden.npz")
     min_golden = work.pipeline.release.gates.min_golden_agreement
     measured = parity.measure(
@@ -105,7 +109,7 @@ def _checked(lake: Reading, work: Work, onnx: bytes, built: Built, classes: Sequ
         built=built,
         onnx=onnx,
         signature=signature(parse(onnx)),
-        classes=classes,
+        classes=json.loads(lake.get(work.export / CLASSES)),
         golden_rows=golden.rows,
         min_golden_agreement=min_golden,
     )
@@ -114,6 +118,8 @@ def _checked(lake: Reading, work: Work, onnx: bytes, built: Built, classes: Sequ
         stage=f"compile-{work.target}",
         fingerprint=work.fingerprint,
         status="built",
+        run=work.run,
+        code=work.code,
         inputs=lake.read,
         outputs=upload(lake, work.output, files),
         varying=["report.json", *([] if built.deterministic else [built.artifact, "manifest.json", *built.extras])],
@@ -139,14 +145,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fingerprint", required=True)
     for place in ("train", "export", "output"):
         parser.add_argument(f"--{place}", required=True, type=LakeUri.parse)
+    parser.add_argument("--run", default="", help="the run this is made for")
     options = parser.parse_args(argv)
+    pipeline = find_pipeline(settings().pipelines, options.pipeline)
     work = Work(
-        pipeline=find_pipeline(settings().pipelines, options.pipeline),
+        pipeline=pipeline,
         target=options.target,
         fingerprint=options.fingerprint,
         train=options.train,
         export=options.export,
         output=options.output,
+        run=options.run,
+        code=own_code(pipeline, options.target),
     )
     compile_pod(Lake.from_environment(), work)
 

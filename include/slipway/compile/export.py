@@ -2,7 +2,7 @@
 
 ``python -m slipway.compile.export --pipeline NAME --fingerprint F --input lakefs://…/train --output lakefs://…/export``
 
-Writes ``model.onnx``, checked on held-out rows against PyTorch's own logits, and ``result.json``.
+Writes ``model.onnx``, checked on held-out rows against PyTorch's own logits, ``classes.json`` and ``result.json``.
 """
 
 from __future__ import annotations
@@ -24,13 +24,15 @@ from slipway.compile.onnx_session import LOGITS, OnnxSession
 from slipway.compile.parity import agreement, run_all
 from slipway.compile.samples import Samples, answered, read_samples
 from slipway.errors import CompileError, ParityError
+from slipway.identity.canonical import canonical_json
 from slipway.identity.digest import sha256_bytes
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
 from slipway.pipeline.spec import Pipeline
+from slipway.pods.entries import EXPORT, own_code
 from slipway.pods.entrypoint import run
-from slipway.pods.result import ObjectStore, PodResult, Reading, made_of, read_result, upload, write_result
+from slipway.pods.result import CLASSES, ObjectStore, PodResult, Reading, made_of, read_result, upload, write_result
 from slipway.settings import settings
 from slipway.training.model_module import build, load_model_module
 
@@ -131,9 +133,17 @@ def load_trained(pipeline: Pipeline, models: Path, weights: bytes) -> tuple[nn.M
 
 
 def export_pod(
-    lake: ObjectStore, pipeline: Pipeline, models: Path, *, fingerprint: str, train: LakeUri, output: LakeUri
+    lake: ObjectStore,
+    pipeline: Pipeline,
+    models: Path,
+    *,
+    fingerprint: str,
+    train: LakeUri,
+    output: LakeUri,
+    run: str = "",
+    code: str = "",
 ) -> PodResult:
-    """Do the pod's whole work and return what was reported.
+    """Do the pod's whole work and return what was reported; ``run`` and ``code`` as in ``PodResult``.
 
     Raises:
         PodResultError: the training pod's outputs are missing or were changed.
@@ -150,14 +160,15 @@ def export_pod(
         "bytes": len(exported.model),
         "agreement": exported.agreement,
         "max_difference": exported.max_difference,
-        "classes": list(classes),
     }
     result = PodResult(
         stage="export",
         fingerprint=fingerprint,
         status="built",
+        run=run,
+        code=code,
         inputs=reading.read,
-        outputs=upload(lake, output, {"model.onnx": exported.model}),
+        outputs=upload(lake, output, {"model.onnx": exported.model, CLASSES: canonical_json(list(classes))}),
         report=report,
         environment=environment(PACKAGES),
         hardware=f"{platform.machine()}-cpu",
@@ -173,6 +184,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--fingerprint", required=True)
     parser.add_argument("--input", required=True, type=LakeUri.parse, help="the training pod's output")
     parser.add_argument("--output", required=True, type=LakeUri.parse)
+    parser.add_argument("--run", default="", help="the run this is made for")
     options = parser.parse_args(argv)
     pipeline = find_pipeline(settings().pipelines, options.pipeline)
     export_pod(
@@ -182,6 +194,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         fingerprint=options.fingerprint,
         train=options.input,
         output=options.output,
+        run=options.run,
+        code=own_code(pipeline, EXPORT),
     )
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -37,8 +37,9 @@ def imports_of(source: bytes) -> tuple[str, ...]:
         tree = ast.parse(source)
         # Statements are a tenth of the nodes; only a dynamic import stands in an expression.
         dynamic = any(name.encode() in source for name in _DYNAMIC)
-        nodes = ast.walk(tree) if dynamic else _statements(tree)
-        return tuple(sorted({name for node in nodes for name in _names(node)}))
+        nodes = list(ast.walk(tree) if dynamic else _statements(tree))
+        importers = {name for node in nodes for name in _importers(node)} | set(_DYNAMIC) if dynamic else set()
+        return tuple(sorted({name for node in nodes for name in _names(node, importers)}))
     except RecursionError as error:
         raise ValueError("it is nested too deeply to be parsed") from error
 
@@ -54,23 +55,31 @@ def _statements(tree: ast.AST) -> Iterator[ast.AST]:
                 pending.extend(below)
 
 
-def _names(node: ast.AST) -> Iterator[str]:
+def _importers(node: ast.AST) -> Iterator[str]:
+    """What else a file calls the functions that import."""
+    if isinstance(node, ast.ImportFrom):
+        yield from (alias.asname for alias in node.names if alias.asname and alias.name in _DYNAMIC)
+
+
+def _names(node: ast.AST, importers: Collection[str]) -> Iterator[str]:
     if isinstance(node, ast.Import):
         yield from (alias.name for alias in node.names)
     elif isinstance(node, ast.ImportFrom):
         base = "." * node.level + (node.module or "")
         yield base
         yield from (_below(base, alias.name) for alias in node.names)
-    elif isinstance(node, ast.Call) and node.args:
+    elif isinstance(node, ast.Call) and importers:
         called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", None)
-        if called in _DYNAMIC:
+        if called in importers:
             yield from _literal_import(node)
 
 
 def _literal_import(call: ast.Call) -> Iterator[str]:
-    name = _literal(call.args[0])
+    words = {word.arg: word.value for word in call.keywords}
+    named = [*call.args[:1], *(words[arg] for arg in ("name",) if arg in words)]
+    name = _literal(named[0]) if named else None
     if name and name.startswith("."):
-        given = [*call.args[1:2], *(word.value for word in call.keywords if word.arg == "package")]
+        given = [*call.args[1:2], *(words[arg] for arg in ("package",) if arg in words)]
         package = _literal(given[0]) if given else None
         # Anything but a literal is `__package__` or its like: the file's own.
         name = _below(package, name[1:]) if package and not name.startswith("..") else name

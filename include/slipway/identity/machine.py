@@ -31,6 +31,13 @@ def this_machine(proc: Path = _PROC) -> dict[str, str]:
     return found
 
 
+def gpu_hardware_class() -> str:
+    """The hardware class of a stage that takes this machine's GPUs where it has any: their models, not how many."""
+    machine = this_machine()
+    cards = [card.partition(" x ")[2] for card in machine.get("gpu", "").split(", ")]
+    return f"{platform.machine()}-{'+'.join(cards)}" if any(cards) else machine["hardware"]
+
+
 def _first(path: Path, pattern: str) -> str | None:
     try:
         match = re.search(pattern, path.read_text(encoding="utf-8", errors="replace"))

@@ -17,6 +17,8 @@ from slipway.identity.digest import sha256_bytes
 from slipway.lake.uri import LakeUri
 
 RESULT = "result.json"
+CLASSES = "classes.json"
+"""An export's output: the names of a model's classes, a JSON list in the order of its logits."""
 
 
 class ObjectStore(Protocol):
@@ -63,6 +65,10 @@ class PodResult(BaseModel):
     status: Literal["built", "skipped"]
     reason: str | None = None
     """Why a stage was skipped."""
+    run: str = ""
+    """The run it was made for, by which a retry knows its own."""
+    code: str = ""
+    """Digest over the code that made it, as the pod's own checkout has it (``slipway.pods.entries.own_code``)."""
     inputs: dict[str, str] = {}
     """Path in the lake -> sha256 of every object the pod read."""
     outputs: dict[str, Output] = {}

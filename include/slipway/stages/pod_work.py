@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from slipway.errors import LakeNotFoundError, PodResultError
+from slipway.identity.code import combined
+from slipway.identity.fingerprint import Ingredients
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
 from slipway.ledger.statement import Execution, Statement
@@ -28,14 +30,14 @@ def reuse_work(
     plan: TrainingPlan,
     work: str,
     *,
-    run_id: str = "",
+    run_id: str,
     force: bool = False,
     recheck: float = 0.0,
-    adopt: bool = True,
 ) -> Reuse:
     """Decide whether a pod has to run; on a hit its outputs lie on the run branch afterwards.
 
-    ``adopt`` says whether a result that lies on the branch already may be taken for an earlier try's of this run.
+    A result that lies on the branch is taken for the pod's where it was made for the run ``run_id``, and removed
+    otherwise: runs of an unchanged training share a branch.
 
     Raises:
         UnavailableError: the lake or the ledger does not answer.
@@ -52,10 +54,13 @@ def reuse_work(
     )
     if reuse.statement is not None:
         _bring(lake, reuse.statement, output)
-    elif adopt and _built(lake, output, reuse.fingerprint):
+    elif _built(lake, output, reuse.fingerprint, run_id):
         reason = f"an earlier try left its result at {output / RESULT}"
         reuse = replace(reuse, outcome="adopted", reasons=(reason,))
         _LOG.info("%s", reuse)
+    elif lake.exists(output / RESULT):
+        # A pod that ends without a result must not seem to have made this one.
+        lake.delete(output / RESULT)
     return reuse
 
 
@@ -67,11 +72,12 @@ def conclude_work(
     A pod that skipped its work made nothing, and nothing is stated about it.
 
     Raises:
-        PodResultError: the result is missing or does not verify.
+        PodResultError: the result is missing, does not verify, or was made by other code than the plan's.
         DisputedError: the same fingerprint gave other outputs before.
     """
     output, planned = plan.output(work), plan.works[work]
     result = read_result(lake, output, planned.fingerprint)
+    _require_planned_code(result, plan.ingredients(work), output)
     commit = lake.commit(
         output.repository,
         output.ref,
@@ -89,6 +95,16 @@ def conclude_work(
         execution = run.execution(root, started, machine=_machine(result))
         ledger.record(_statement(plan, work, result, commit, execution))
     return result
+
+
+def _require_planned_code(result: PodResult, planned: Ingredients, output: LakeUri) -> None:
+    expected = combined(planned.code)
+    if result.code != expected:
+        raise PodResultError(
+            f"expected {output / RESULT} to be made by the plan's code {expected[:12]}, the pod ran "
+            f"{result.code[:12] or 'code it does not name'}: rebuild the pod's image from this checkout, then clear "
+            "the run from `plan`"
+        )
 
 
 def _statement(plan: TrainingPlan, work: str, result: PodResult, commit: str, execution: Execution) -> Statement:
@@ -126,11 +142,12 @@ def _missing(lake: Lake, statement: Statement) -> str | None:
 def _bring(lake: Lake, statement: Statement, output: LakeUri) -> None:
     """Put the outputs of an earlier making on this run's branch."""
     folder = _folder(statement)
+    there = {item.path: item.checksum for item in lake.list(output)}
     # The result last: it is what says that all is there.
     for item in sorted(lake.list(folder), key=lambda item: item.path.endswith(f"/{RESULT}")):
         source = LakeUri(folder.repository, folder.ref, item.path)
         destination = LakeUri(output.repository, output.ref, item.path)
-        if not lake.exists(destination):
+        if there.get(item.path) != item.checksum:
             lake.copy(source, destination)
 
 
@@ -139,12 +156,13 @@ def _folder(statement: Statement) -> LakeUri:
     return LakeUri(repository, commit, next(iter(statement.outputs)).rsplit("/", 1)[0])
 
 
-def _built(lake: Lake, output: LakeUri, fingerprint: str) -> bool:
-    """Whether a whole result lies there; a skipped one does not count, since the reason may be gone by now."""
+def _built(lake: Lake, output: LakeUri, fingerprint: str, run_id: str) -> bool:
+    """Whether a whole result of that run is there; a skipped one does not count, since its reason may be gone."""
     if not lake.exists(output / RESULT):
         return False
     try:
-        return read_result(lake, output, fingerprint).status == "built"
+        result = read_result(lake, output, fingerprint)
     except PodResultError as error:
         _LOG.warning("the result on the branch is made again: %s", error)
         return False
+    return result.status == "built" and result.run == run_id

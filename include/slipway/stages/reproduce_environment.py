@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -10,6 +11,7 @@ from slipway.identity.machine import this_machine
 from slipway.identity.packages import UNKNOWN
 from slipway.ledger.statement import Statement
 from slipway.pods.result import PodResult
+from slipway.stages.code import PYTHON
 
 _NONE = "none"
 
@@ -45,6 +47,8 @@ def _comparable(pinned: str) -> bool:
 
 def _installed(name: str, pinned: str) -> str:
     """The installed version; as it is pinned where that is one of several, or leaves out a build's label."""
+    if name == PYTHON:
+        return ".".join(platform.python_version_tuple()[:2])
     try:
         found = version(name)
     except PackageNotFoundError:

@@ -17,12 +17,15 @@ from slipway.identity.digest import sha256_file
 from slipway.identity.environment import lock_digest
 from slipway.identity.explain import differences
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
+from slipway.identity.machine import gpu_hardware_class
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.spec import Pipeline, Target
+from slipway.pods import entries
 from slipway.pods.manifest import PodManifest, load_manifest
 from slipway.stages.code import stage_code
 
-TRAIN, EXPORT, COMPILE = "train", "export", "compile"
+TRAIN, EXPORT, COMPILE = entries.TRAIN, entries.EXPORT, entries.COMPILE
+_ARCHITECTURE = "kubernetes.io/arch"
 
 
 @dataclass(frozen=True)
@@ -124,7 +127,7 @@ def _ingredients(
 ) -> Ingredients:
     pod = pipeline.training.pod if work in (TRAIN, EXPORT) else pipeline.compile.pods[work]
     manifest = root / "include" / "pods" / f"{pod}.yaml"
-    code = stage_code(root, *_entries(pipeline, work))
+    code = stage_code(root, *entries.entries(pipeline, work))
     return Ingredients(
         stage=work if work in (TRAIN, EXPORT) else COMPILE,
         pipeline=pipeline.name,
@@ -133,7 +136,7 @@ def _ingredients(
         parameters={**parameters, "pod": sha256_file(manifest)},
         inputs=dict(inputs),
         environment=_environment(runtime, load_manifest(manifest), root),
-        hardware=_hardware(runtime, load_manifest(manifest)),
+        hardware=_hardware(runtime, load_manifest(manifest), work),
         seed=pipeline.training.seed if work == TRAIN else None,
     )
 
@@ -153,26 +156,21 @@ def _compiling(pipeline: Pipeline, target: Target) -> dict[str, Any]:
     }
 
 
-def _entries(pipeline: Pipeline, work: str) -> list[str]:
-    """The files a pod's work begins in; a target is looked up by name, so that no import leads to it."""
-    model = f"include/models/{pipeline.training.model}.py"
-    if work == TRAIN:
-        return ["include/slipway/training/__main__.py", model]
-    if work == EXPORT:
-        return ["include/slipway/compile/export.py", model]
-    return ["include/slipway/compile/__main__.py", f"include/slipway/compile/targets/{work.replace('-', '_')}.py"]
-
-
 def _environment(runtime: Runtime, manifest: PodManifest, root: Path) -> str:
     """The image's digest where the pod runs in one that is named by it; else the lock, which images are built from."""
     _, pinned, digest = manifest.container.image.partition("@sha256:")
     return f"sha256:{digest}" if pinned and runtime != "process" else lock_digest(root)
 
 
-def _hardware(runtime: Runtime, manifest: PodManifest) -> str:
-    """This machine's class for a process; else what the pod asks for, not the node it happens to run on."""
-    if runtime == "process":
-        return cpu_hardware_class()
+def _hardware(runtime: Runtime, manifest: PodManifest, work: str) -> str:
+    """What this machine has, for a process; else what the pod asks for, not the node it happens to run on."""
     limits = manifest.container.resources.limits
     asked = {**manifest.spec.selector, **{key: str(value) for key, value in limits.items() if "/" in key}}
-    return ",".join(f"{key}={value}" for key, value in sorted(asked.items())) or "cpu"
+    if runtime == "process":
+        # Training takes a GPU wherever there is one; a target only where its pod asks for it, and an export never.
+        takes_gpu = work == TRAIN or (work != EXPORT and any("gpu" in key for key in asked))
+        return gpu_hardware_class() if takes_gpu else cpu_hardware_class()
+    architecture = asked.pop(_ARCHITECTURE, "any")
+    if not asked:
+        return f"{architecture}-cpu"
+    return ",".join(f"{key}={value}" for key, value in sorted({**asked, _ARCHITECTURE: architecture}.items()))

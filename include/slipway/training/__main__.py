@@ -21,6 +21,7 @@ from slipway.errors import ConfigurationError
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
 from slipway.pipeline.load import find_pipeline
+from slipway.pods.entries import TRAIN, own_code
 from slipway.pods.entrypoint import run
 from slipway.settings import settings
 from slipway.training.data import check_partitions
@@ -47,6 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         fingerprint=options.fingerprint,
         output=options.output,
         champion=options.champion,
+        run=options.run,
+        code=own_code(pipeline, TRAIN),
     )
     train(request, pipeline, module, lake, client)
 
@@ -70,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--champion", metavar="VERSION", help="registered version to compare with; none: the baseline only"
     )
+    parser.add_argument("--run", default="", metavar="ID", help="run this is made for")
     return parser
 
 

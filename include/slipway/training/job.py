@@ -45,6 +45,10 @@ class Request:
     output: LakeUri
     champion: str | None = None
     """The registered version to compare with."""
+    run: str = ""
+    """The run it is made for."""
+    code: str = ""
+    """Digest over this pod's code."""
 
 
 def train(request: Request, pipeline: Pipeline, module: ModelModule, lake: Lake, client: MlflowClient) -> PodResult:
@@ -133,6 +137,8 @@ def _result(request: Request, hardware: str, evaluation: Mapping[str, Any], outp
         stage="train",
         fingerprint=request.fingerprint,
         status="built",
+        run=request.run,
+        code=request.code,
         outputs=outputs,
         report={name: evaluation[name] for name in kept},
         environment={

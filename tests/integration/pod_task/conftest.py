@@ -101,12 +101,13 @@ def impatient(monkeypatch):
 def on_cluster(connect, lake):
     """Runs a task with a simulated cluster behind the connections."""
 
-    def run(ending=None, before=lambda cluster: None, default_args=None, **kwargs):
+    def run(ending=None, before=lambda cluster: None, default_args=None, params=None, **kwargs):
         with running_cluster(ending or built(lake)) as cluster:
             connect("slipway_compute", extra={"runtime": "kubernetes", "namespace": "ml"})
             connect("kubernetes_default", conn_type="kubernetes", extra={"kube_config": cluster.kube_config()})
             before(cluster)
-            return run_task(pod_task(default_args=default_args, startup_check_interval_seconds=0.05), **kwargs), cluster
+            task = pod_task(default_args=default_args, params=params, startup_check_interval_seconds=0.05)
+            return run_task(task, **kwargs), cluster
 
     return run
 

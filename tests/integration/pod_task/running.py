@@ -16,6 +16,7 @@ from airflow.sdk.api.datamodels._generated import DagRun, DagRunState, DagRunTyp
 from airflow.sdk.exceptions import ErrorType
 from airflow.sdk.execution_time import comms, task_runner
 
+RUN_ID = "manual__2013-03-01"
 NOW = dt.datetime(2013, 3, 1, tzinfo=dt.UTC)
 
 
@@ -54,19 +55,21 @@ class Outcome:
         return self.xcoms.get("return_value")
 
 
-def run_task(task: Any, supervisor: SupervisorSimulator | None = None, *, try_number: int = 1) -> Outcome:
+def run_task(
+    task: Any, supervisor: SupervisorSimulator | None = None, *, try_number: int = 1, run_id: str = RUN_ID
+) -> Outcome:
     """Run a task of a DAG that has retries left."""
     supervisor = supervisor or SupervisorSimulator()
-    ti = _instance(task, try_number)
+    ti = _instance(task, try_number, run_id)
     with _supervised(supervisor):
         state, _, error = task_runner.run(ti, ti.get_template_context(), structlog.get_logger("task"))
     return Outcome(state.value, f"{type(error).__name__}: {error}" if error else "", supervisor.xcoms)
 
 
-def _instance(task: Any, try_number: int) -> Any:
+def _instance(task: Any, try_number: int, run_id: str) -> Any:
     run = DagRun(
         dag_id=task.dag_id,
-        run_id="manual__2013-03-01",
+        run_id=run_id,
         logical_date=NOW,
         data_interval_start=NOW,
         data_interval_end=NOW,

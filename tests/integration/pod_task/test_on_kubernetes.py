@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from slipway.pods.result import RESULT
-from tests.integration.pod_task.running import SupervisorSimulator, run_task
+from tests.integration.pod_task.running import RUN_ID, SupervisorSimulator, run_task
 from tests.integration.pod_task.training_pod import ARGUMENTS, FINGERPRINT, OUTPUT, SECRETS, finish, pod_task
 from tests.simulators.kubernetes import Ending, running_cluster
 
@@ -25,7 +25,7 @@ def test_the_pod_posted_to_the_cluster_is_the_manifest_with_this_tasks_arguments
     container = pod["spec"]["containers"][0]
     assert container["image"] == "slipway/trainer:0.1.0"
     assert container["command"] == ["python", "-m", "slipway.training"]
-    assert container["args"] == ARGUMENTS
+    assert container["args"] == [*ARGUMENTS, f"--run={RUN_ID}"]
     assert container["resources"]["limits"] == {"cpu": "4", "memory": "8Gi", "nvidia.com/gpu": "1"}
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
@@ -115,6 +115,30 @@ def test_no_pod_is_started_when_its_result_is_there_and_verifies(on_cluster, lak
     assert outcome.state == "success"
     assert outcome.returned["status"] == "built"
     assert cluster.created == []
+
+
+def test_a_forced_run_starts_a_pod_beside_an_earlier_runs_result_and_its_retry_none(on_cluster, lake):
+    assert on_cluster()[0].state == "success"
+    forced = {"force": True}
+    outcome, cluster = on_cluster(Ending(work=lambda pod: finish(lake, run="r2")), run_id="r2", params=forced)
+    assert outcome.state == "success", outcome.error
+    assert (len(cluster.created), outcome.xcoms["hit_or_miss"]["outcome"]) == (1, "force")
+    outcome, cluster = on_cluster(run_id="r2", try_number=2, params=forced)
+    assert (outcome.state, cluster.created) == ("success", [])
+
+
+def test_a_forced_run_that_gives_other_outputs_fails_for_good(on_cluster, lake):
+    assert on_cluster()[0].state == "success"
+    other = Ending(work=lambda pod: finish(lake, run="r2", weights=b"other"))
+    outcome, _ = on_cluster(other, run_id="r2", params={"force": True})
+    assert outcome.state == "failed"
+    assert "DisputedError" in outcome.error
+
+
+def test_an_image_of_other_code_than_the_plans_fails_for_good(on_cluster, lake):
+    outcome, _ = on_cluster(Ending(work=lambda pod: finish(lake, code="0" * 64)))
+    assert outcome.state == "failed"
+    assert "rebuild the pod's image" in outcome.error
 
 
 def test_a_cluster_that_does_not_answer_is_named_and_tried_again(connect, lake):

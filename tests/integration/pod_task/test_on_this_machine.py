@@ -3,7 +3,7 @@
 import docker
 from slipway.lake.client import Lake
 from tests.contract.lake.server import running_server
-from tests.integration.pod_task.running import run_task
+from tests.integration.pod_task.running import RUN_ID, run_task
 from tests.integration.pod_task.training_pod import ARGUMENTS, OUTPUT, SECRETS, finish, pod_task
 from tests.simulators.docker import EngineSimulator
 
@@ -12,12 +12,16 @@ SCRIPT = """
 import sys
 from slipway.lake.client import Lake
 from slipway.lake.uri import LakeUri
+from slipway.pipeline.load import find_pipeline
+from slipway.pods.entries import own_code
 from slipway.pods.result import PodResult, upload, write_result
+from slipway.settings import settings
 arguments = dict(zip(sys.argv[1::2], sys.argv[2::2]))
 lake, output = Lake.from_environment(), LakeUri.parse(arguments["--output"])
 outputs = upload(lake, output, {"model.safetensors": b"weights"})
 known = {"stage": "train", "fingerprint": arguments["--fingerprint"], "status": "built", "hardware": "cpu"}
-write_result(lake, output, PodResult(outputs=outputs, **known))
+run, pipeline = sys.argv[-1].removeprefix("--run="), find_pipeline(settings().pipelines, arguments["--pipeline"])
+write_result(lake, output, PodResult(outputs=outputs, run=run, code=own_code(pipeline, "train"), **known))
 print("uploaded to", output)
 """
 
@@ -86,7 +90,7 @@ def test_the_same_task_runs_on_a_docker_engine(connect, lake, monkeypatch):
     assert outcome.state == "success", outcome.error
     (options,) = engine.created
     assert options["entrypoint"] == ["python", "-m", "slipway.training"]
-    assert options["command"] == ARGUMENTS
+    assert options["command"] == [*ARGUMENTS, f"--run={RUN_ID}"]
     assert options["environment"]["LAKECTL_CREDENTIALS_SECRET_ACCESS_KEY"] == SECRETS["lakefs_default"]
     assert engine.containers.remaining == []
 

@@ -4,12 +4,14 @@ import dataclasses
 
 from airflow.sdk import DAG
 
+from slipway.identity.code import combined
 from slipway.pipeline.load import find_pipeline
 from slipway.pods.result import PodResult, upload, write_result
 from slipway.settings import settings
 from slipway.stages.train import plan_works
 from slipway.stages.works import TRAIN, Data
 from slipway_airflow.pod_task import PodTask
+from tests.integration.pod_task.running import RUN_ID
 
 PLAN = plan_works(
     find_pipeline(settings().pipelines, "digit_reader"),
@@ -20,6 +22,7 @@ PLAN = plan_works(
 )
 OUTPUT = PLAN.output(TRAIN)
 FINGERPRINT, ARGUMENTS = PLAN.works[TRAIN].fingerprint, PLAN.works[TRAIN].arguments
+CODE = combined(PLAN.ingredients(TRAIN).code)
 SECRETS = {"lakefs_default": "lake-secret-value", "mlflow_default": "mlflow-secret-value"}
 
 
@@ -33,9 +36,8 @@ def pod_task(manifest="train", default_args=None, **kwargs):
         return PodTask(task_id="train", manifest=manifest, plan=plan(), work="train", retries=1, **kwargs)
 
 
-def finish(lake, fingerprint=FINGERPRINT):
-    """Write what the training pod writes."""
-    outputs = upload(lake, OUTPUT, {"model.safetensors": b"weights"})
-    write_result(
-        lake, OUTPUT, PodResult(stage="train", fingerprint=fingerprint, status="built", outputs=outputs, hardware="gpu")
-    )
+def finish(lake, fingerprint=FINGERPRINT, *, run=RUN_ID, weights=b"weights", code=CODE):
+    """Write what the training pod of a run writes, having run ``code``."""
+    outputs = upload(lake, OUTPUT, {"model.safetensors": weights})
+    known = {"stage": "train", "fingerprint": fingerprint, "status": "built", "hardware": "gpu"}
+    write_result(lake, OUTPUT, PodResult(outputs=outputs, run=run, code=code, **known))

@@ -38,7 +38,7 @@ def lake(model, make_samples):
         }.items()
     }
     put(lake, "train", packed, {})
-    put(lake, "export", {"model.onnx": model}, {"classes": ["on_time", "late"]})
+    put(lake, "export", {"model.onnx": model, "classes.json": b'["on_time","late"]'}, {})
     return lake
 
 
@@ -73,6 +73,7 @@ def test_a_built_target_has_a_manifest_that_describes_its_bytes(lake, pipeline, 
     manifest = json.loads(lake.get(place(f"compile-{target}") / "manifest.json"))
     data = lake.get(place(f"compile-{target}") / "model.onnx")
     assert result.status == "built"
+    assert set(result.inputs) >= {place("export").path + "/model.onnx", place("export").path + "/classes.json"}
     assert manifest == {
         "pipeline": "flight_delay",
         "target": target,

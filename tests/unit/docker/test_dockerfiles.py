@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from fnmatch import fnmatch
@@ -17,6 +18,9 @@ from packaging.utils import canonicalize_name
 
 from slipway.embedded import airflow_home, spark_server, task_libraries
 from slipway.embedded.layout import Layout
+from slipway.identity.code import code_digests
+from slipway.pipeline.load import find_pipeline
+from slipway.pods.entries import code_roots, entries
 from tests.unit.docker.images import (
     DOCKERFILES,
     IMAGES,
@@ -133,6 +137,22 @@ def test_an_image_holds_every_module_its_entry_points_import(image: Image) -> No
         assert module in held, f"{image.name} imports {module}, which its Dockerfile does not copy"
         wanted = f"{INSIDE}/docker/{Path(module).name}" if module.startswith("docker/") else f"{INSIDE}/{module}"
         assert held[module] == wanted
+
+
+def test_a_pods_image_digests_the_code_of_its_work_as_the_planner_does(tmp_path: Path) -> None:
+    pipeline = find_pipeline(ROOT / "include" / "pipelines", "flight_delay")
+    works = {"train": "trainer", "export": "trainer", **{one.name: "compiler" for one in pipeline.compile.targets}}
+    for work, name in works.items():
+        (image,) = [one for one in IMAGES if one.name == name]
+        for source, inside in placed(image).items():
+            held = tmp_path / name / inside.lstrip("/")
+            held.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / source, held)
+        seen = [
+            code_digests([root / entry for entry in entries(pipeline, work)], code_roots(root))
+            for root in (ROOT, tmp_path / name / INSIDE.lstrip("/"))
+        ]
+        assert seen[0] == seen[1], work
 
 
 @pytest.mark.parametrize("image", [image for image in IMAGES if image.name != "airflow"], ids=named)

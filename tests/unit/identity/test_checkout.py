@@ -33,6 +33,21 @@ def test_an_edited_file_makes_it_dirty_and_a_file_nobody_tracks_does_not(reposit
     assert checkout(repository).dirty is True
 
 
+@pytest.mark.parametrize("folder", ["include/models", "spark_jobs", "dags", "plugins/größe"])
+def test_a_module_nobody_tracks_makes_it_dirty_where_code_runs(repository, folder):
+    (repository / folder).mkdir(parents=True)
+    assert checkout(repository).dirty is False
+    (repository / folder / "new.py").write_text("x = 1")
+    assert checkout(repository).dirty is True
+
+
+def test_what_git_ignores_does_not_make_it_dirty(repository):
+    (repository / ".git" / "info" / "exclude").write_text("__pycache__/\n")
+    (repository / "include" / "__pycache__").mkdir(parents=True)
+    (repository / "include" / "__pycache__" / "new.pyc").write_bytes(b"")
+    assert checkout(repository).dirty is False
+
+
 def test_a_folder_that_is_no_checkout_has_no_commit(tmp_path):
     assert checkout(tmp_path) == Checkout()
 

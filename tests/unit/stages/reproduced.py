@@ -20,6 +20,7 @@ from slipway.lake.uri import LakeUri
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
 from slipway.pipeline.load import find_pipeline
+from slipway.pods.entries import own_code
 from slipway.pods.result import PodResult, Reading, upload, write_result
 from slipway.quality.parquet import read_parquet
 from slipway.settings import settings
@@ -112,6 +113,7 @@ class Works:
             stage=name,
             fingerprint=options["--fingerprint"],
             status="built",
+            code=own_code(PIPELINE, name),
             inputs=reading.read,
             outputs=upload(self.lake, output, made),
             varying=[path for path in made if path == "report.json"],

@@ -1,5 +1,6 @@
 import dataclasses
 import datetime as dt
+import sys
 
 import pytest
 
@@ -131,6 +132,32 @@ def test_how_many_days_would_have_been_enough_decides_nothing(lake):
 def test_where_the_pods_run_changes_the_fingerprint(lake):
     publish_days(lake, DAYS)
     assert plan(lake, runtime="kubernetes").fingerprint != plan(lake).fingerprint
+
+
+def hardware(lake, runtime):
+    return {name: work.ingredients["hardware"] for name, work in plan(lake, runtime=runtime).works.items()}
+
+
+def test_on_a_machine_with_a_gpu_training_alone_is_of_the_gpus_class(lake, monkeypatch):
+    publish_days(lake, DAYS)
+    cpu = hardware(lake, "process")["export"]
+    monkeypatch.setattr("slipway.stages.works.gpu_hardware_class", lambda: "x86_64-NVIDIA H100")
+    classes = hardware(lake, "process")
+    assert classes.pop("train") == "x86_64-NVIDIA H100"
+    assert set(classes.values()) == {cpu}
+
+
+def test_a_pod_that_asks_for_no_architecture_is_of_any(lake):
+    publish_days(lake, DAYS)
+    classes = hardware(lake, "kubernetes")
+    assert classes["x86-cpu"] == "any-cpu"
+    assert "kubernetes.io/arch=any" in classes["train"] and "nvidia.com/gpu=1" in classes["train"]
+
+
+def test_python_is_among_the_packages_that_decide(lake):
+    publish_days(lake, DAYS)
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    assert {work.ingredients["packages"]["python"] for work in plan(lake).works.values()} == {version}
 
 
 def test_other_data_or_another_champion_give_another_fingerprint(lake):
