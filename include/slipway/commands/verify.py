@@ -53,7 +53,7 @@ def verify(
     terminal = Console(highlight=False)
     # A pipe has no width; 80 columns would break lines.
     console = terminal if terminal.is_terminal else Console(highlight=False, width=200)
-    console.print(Text(f"{bundle} is verified: {len(chain.statements)} statements, by {trusted}"))
+    console.print(Text(f"{bundle} is verified: {len(chain.statements)} statements, by {trusted}"), soft_wrap=True)
     console.print(as_tree(chain))
 
 

@@ -21,7 +21,7 @@ from slipway.ledger.statement import Statement
 from slipway.ledger.trust import Trust, TrustedKey
 
 if TYPE_CHECKING:
-    from slipway.ledger.store import Recorded
+    from slipway.ledger.recorded import Recorded
 
 MEDIA_TYPE = "application/vnd.slipway.bundle.v1+json"
 _STARTS = ("release", "register")

@@ -14,6 +14,7 @@ from slipway.lake.uri import LakeUri
 from slipway.pods.manifest import PodManifest, Secrets, load_manifest
 from slipway.pods.process import ProcessPod
 from slipway.registry.private_store import private_store
+from slipway.stages.landing import SPARK
 from slipway.stages.spark import session, worker_code
 
 _JOBS = Path(__file__).with_name("reproduce_jobs.py")
@@ -29,7 +30,7 @@ _OWN_SPARK = {
     "spark.ui.showConsoleProgress": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.sql.session.timeZone": "UTC",
+    **SPARK,
     "spark.sql.shuffle.partitions": "2",
 }
 
