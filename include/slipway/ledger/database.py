@@ -56,22 +56,28 @@ class Database:
             if self._prepared:
                 return
             with self.engine.begin() as connection:
-                # Parallel first uses would race in CREATE TABLE IF NOT EXISTS.
-                self.hold(connection, "slipway.ledger.schema")
-                METADATA.create_all(connection)
-                self._require_columns(connection)
+                # Every task is a process of its own: one that finds all there asks once.
+                if _missing_columns(connection):
+                    self._make_tables(connection)
             self._prepared = True
 
-    def _require_columns(self, connection: sa.Connection) -> None:
-        found = sa.inspect(connection).get_multi_columns(filter_names=list(METADATA.tables))
-        stands = {f"{table}.{column['name']}" for (_, table), columns in found.items() for column in columns}
-        wanted = {f"{table.name}.{column.name}" for table in METADATA.sorted_tables for column in table.columns}
-        if missing := sorted(wanted - stands):
+    def _make_tables(self, connection: sa.Connection) -> None:
+        # Parallel first uses would race in CREATE TABLE IF NOT EXISTS.
+        self.hold(connection, "slipway.ledger.schema")
+        METADATA.create_all(connection)
+        if missing := _missing_columns(connection):
             raise ConfigurationError(
                 f"expected the ledger's database at {self.engine.url!r} to be this version's, but it was made by an "
                 f"older one and lacks {', '.join(missing)}; name another database in the connection slipway_ledger, "
                 "or give up what is recorded: `make clean` locally, elsewhere drop the slipway_ tables"
             )
+
+
+def _missing_columns(connection: sa.Connection) -> list[str]:
+    found = sa.inspect(connection).get_multi_columns(filter_names=list(METADATA.tables))
+    stands = {f"{table}.{column['name']}" for (_, table), columns in found.items() for column in columns}
+    wanted = {f"{table.name}.{column.name}" for table in METADATA.sorted_tables for column in table.columns}
+    return sorted(wanted - stands)
 
 
 @lru_cache(maxsize=8)

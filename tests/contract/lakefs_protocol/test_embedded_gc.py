@@ -73,7 +73,7 @@ def test_the_command_asks_the_local_lake(
     assert CliRunner().invoke(app, command).exit_code == 0
     assert object_files(server) == 1
     server.kill()
-    assert CliRunner().invoke(app, command).exit_code == 1
+    assert CliRunner().invoke(app, command).exit_code == 2
 
 
 @pytest.mark.parametrize("keys", [("AKIAREADER", "reads"), ("AKIAWRITER", "writes")])
