@@ -59,8 +59,8 @@ def code_digests(entries: Iterable[Path], roots: Iterable[Path], *, cache: Path 
 
 
 def combined(code: Mapping[str, str]) -> str:
-    """One digest over what ``code_digests`` found, 64 hex characters."""
-    return sha256_bytes("".join(code.values()).encode())
+    """One digest over what ``code_digests`` found, 64 hex characters, in whatever order a database gave it back."""
+    return sha256_bytes("".join(code[name] for name in sorted(code)).encode())
 
 
 def require_unchanged(recorded: Mapping[str, str], now: Mapping[str, str], *, since: str) -> None:
