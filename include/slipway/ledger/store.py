@@ -141,13 +141,6 @@ class Ledger:
         with self.database.transaction() as connection:
             return set(connection.execute(sa.select(STATEMENT.c.subject).where(*named).distinct()).scalars())
 
-    def makers(self, pipeline: str, outputs: Mapping[str, str]) -> dict[str, Statement]:
-        """Output name -> the newest statement that made it with that sha256; what nobody made is left out."""
-        with self.database.transaction() as connection:
-            found = _makers(connection, pipeline, outputs)
-        statements = {one.id: one.statement for one in self._read(_by_id(found.values()))}
-        return {name: statements[number] for name, number in found.items()}
-
     def chain(self, fingerprint: str) -> list[Recorded]:
         """The newest statement with a fingerprint that counts and everything it was made of, makers last."""
         found = self.find(fingerprint)

@@ -7,13 +7,13 @@ small share of hits is made again all the same, so that a fingerprint which leav
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from slipway.errors import EvidenceError
 from slipway.identity.digest import sha256_bytes
-from slipway.identity.explain import closest, differences
+from slipway.identity.explain import closest, differences, explain
 from slipway.identity.fingerprint import Ingredients
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
@@ -21,7 +21,8 @@ from slipway.ledger.store import Ledger
 _LOG = logging.getLogger(__name__)
 
 Outcome = Literal["hit", "miss", "force", "recheck", "adopted"]
-_MOST_REASONS = 12
+_MOST_DIFFERENCES = 12
+"""Named in full; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def decide(
     elif outcome == "hit" and chosen(fingerprint, run_id, recheck):
         outcome, statement = "recheck", None
         reasons = (f"one of the {recheck:.1%} of hits that are made again and compared", *reasons)
-    reuse = Reuse(ingredients.stage, subject, fingerprint, outcome, reasons[:_MOST_REASONS], statement)
+    reuse = Reuse(ingredients.stage, subject, fingerprint, outcome, reasons, statement)
     _LOG.info("%s of %s, fingerprint %s: %s", reuse.stage, subject, fingerprint[:12], reuse)
     return reuse
 
@@ -122,9 +123,4 @@ def _changed(ledger: Ledger, ingredients: Ingredients, subject: str) -> tuple[st
     nearest = closest(ingredients, candidates)
     if nearest is None:
         return (f"no {ingredients.stage} of {ingredients.pipeline} was made before",)
-    return tuple(str(one) for one in differences(nearest, ingredients))
-
-
-def same(found: Mapping[str, str], stated: Mapping[str, str]) -> str | None:
-    """The first of the stated outputs (name -> sha256) that was not found, or has another digest."""
-    return next((name for name, digest in stated.items() if found.get(name) != digest), None)
+    return (explain(differences(nearest, ingredients), most=_MOST_DIFFERENCES),)

@@ -159,8 +159,6 @@ def test_a_material_is_linked_to_its_own_pipelines_maker_alone(ledger):
     ledger.record(statement("features", materials=made))
     chain = ledger.chain(statement("features", materials=made).fingerprint)
     assert {recorded.statement.pipeline for recorded in chain} == {"shop"} and len(chain) == 2
-    assert ledger.makers("shop", made)["raw"].pipeline == "shop"
-    assert ledger.makers("shop", {"raw": sha256_bytes(b"other rows")}) == {}
 
 
 def test_a_miss_is_compared_with_its_own_subject_first_and_with_the_newest(ledger):
