@@ -84,7 +84,7 @@ def features(name: str) -> dict[str, Any]:
         landing,
         root=settings().root,
         connection=connections.spark(),
-        credentials=connections.lake_server(),
+        credentials=connections.lake_server,
         intents=connections.intents(),
     )
     return asdict(landing)

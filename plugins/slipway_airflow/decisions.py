@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 Answer = tuple[bool, dict[str, Any]]
-NEW = "nothing was made of this day before"
 
 
 def ingest(contexts: Sequence[Context]) -> list[Answer]:
@@ -53,7 +52,7 @@ def _of_pipeline(contexts: Sequence[Context], pipeline: Pipeline, lake: Lake, le
         elif str(day) in known:
             answers.append(_decided(context, day, pipeline, lake, ledger))
         else:  # There is nothing to find; its worker says what is new about it.
-            answers.append((False, {"reasons": [NEW]}))
+            answers.append((False, {"reasons": [f"nothing was made of {day} before"]}))
     return answers
 
 

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from slipway.stages.gate import Reported
 
 _LOG = logging.getLogger(__name__)
+_PAGES: dict[tuple[str, ...], str] = {}
+"""Of the tasks that ran in this process: run, task and dataset -> the report's address."""
 
 
 @attrs.define()
@@ -38,10 +40,12 @@ class ReportLink(BaseOperatorLink):  # type: ignore[misc]  # Airflow's SDK carri
         return f"_link_quality_{self.dataset}"
 
     def get_link(self, operator: Any, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
-        """The page's address; empty when the task ended before it had a report. Airflow asks as the task ends."""
+        """The page's address; empty when the task ended before it had a report.
+
+        Airflow asks as the task ends, in the process in which it ran.
+        """
         ti: Any = ti_key  # In the worker this is the task instance itself.
-        page = ti.xcom_pull(task_ids=ti.task_id, key=_key(self.dataset), default=None)
-        return _address(ti.dag_id, LakeUri.parse(page)) if page else ""
+        return _PAGES.get((*_ran(ti), self.dataset), "")
 
 
 def address(dag_id: str, commit: str, path: str) -> str:
@@ -59,15 +63,11 @@ def remember_reports(context: Context) -> Reported:
     ti: Any = context["ti"]
 
     def remember(dataset: str, page: LakeUri) -> None:
-        ti.xcom_push(key=_key(dataset), value=str(page))
-        _LOG.info("quality report of %s: %s", dataset, _address(ti.dag_id, page))
+        _PAGES[(*_ran(ti), dataset)] = found = address(ti.dag_id, page.ref, page.path)
+        _LOG.info("quality report of %s: %s", dataset, found)
 
     return remember
 
 
-def _address(dag_id: str, page: LakeUri) -> str:
-    return address(dag_id, page.ref, page.path)
-
-
-def _key(dataset: str) -> str:
-    return f"quality_report_{dataset}"
+def _ran(ti: Any) -> tuple[str, ...]:
+    return ti.dag_id, ti.run_id, ti.task_id

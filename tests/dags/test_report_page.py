@@ -21,15 +21,8 @@ class Task:
 
     dag_id, task_id = "flight_delay.ingest", "publish"
 
-    def __init__(self):
-        self.xcoms = {}
-
-    def xcom_push(self, key, value):
-        self.xcoms[key] = value
-
-    def xcom_pull(self, *, task_ids, key, default):
-        assert task_ids == self.task_id
-        return self.xcoms.get(key, default)
+    def __init__(self, run_id="run-1"):
+        self.run_id = run_id
 
 
 @pytest.fixture
@@ -44,6 +37,7 @@ def test_a_button_leads_to_the_report_its_task_made(base_url):
     link = ReportLink("features").get_link(None, ti_key=task)
     assert link == f"{base_url}/slipway/reports/flight_delay.ingest/{'c' * 64}/{DAY}"
     assert ReportLink("weather").get_link(None, ti_key=task) == ""
+    assert ReportLink("features").get_link(None, ti_key=Task("run-2")) == ""
 
 
 def test_the_tasks_of_the_line_have_a_button_for_every_dataset(dags):

@@ -15,6 +15,9 @@ from slipway.errors import ConfigurationError, UnavailableError
 from slipway.ledger.schema import METADATA
 
 Insert = postgresql.Insert | sqlite.Insert
+_NAMES = [f'{table}."{column.name}"' for table in METADATA.sorted_tables for column in table.columns]
+_EVERY_COLUMN = sa.select(sa.text(", ".join(_NAMES))).select_from(sa.text(", ".join(METADATA.tables))).limit(0)
+"""Of no row: fails exactly where a table or a column is missing."""
 
 
 class Database:
@@ -55,11 +58,19 @@ class Database:
         with self._preparing:
             if self._prepared:
                 return
-            with self.engine.begin() as connection:
-                # Every task is a process of its own: one that finds all there asks once.
-                if _missing_columns(connection):
+            if not self._complete():
+                with self.engine.begin() as connection:
                     self._make_tables(connection)
             self._prepared = True
+
+    def _complete(self) -> bool:
+        # Every task is a process of its own, and reading the catalogue would be the dearest question of most of them.
+        try:
+            with self.engine.begin() as connection:
+                connection.execute(_EVERY_COLUMN)
+        except sa.exc.DBAPIError:
+            return False
+        return True
 
     def _make_tables(self, connection: sa.Connection) -> None:
         # Parallel first uses would race in CREATE TABLE IF NOT EXISTS.

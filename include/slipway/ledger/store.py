@@ -32,7 +32,7 @@ from slipway.ledger.trust import Role, Trust, role_of
 
 _LOG = logging.getLogger(__name__)
 _CANDIDATES = 16
-"""Statements a miss is compared with: the newest of its subject, then of its stage."""
+"""Statements a miss is compared with."""
 
 
 class Ledger:
@@ -112,16 +112,18 @@ class Ledger:
         newest = ([one for one in claims if one.statement.stable_digest == found.counts] or claims)[-1]
         return replace(newest, disputed=found.refuses(newest.statement.stable_digest))
 
-    def near(self, pipeline: str, stage: str, subject: str) -> list[Statement]:
-        """What a miss may be compared with: statements of that stage, those of the subject first, newest first.
+    def near(self, pipeline: str, stage: str, subject: str, *, across: bool = False) -> list[Statement]:
+        """What a miss may be compared with: the newest statements of a stage and subject, newest first.
+
+        ``across`` adds, after them, those of the stage's other subjects.
 
         What does not verify is left out: it proves nothing, and says nothing about the others.
         """
-        same = sa.case((STATEMENT.c.subject == subject, 0), else_=1)
+        same = STATEMENT.c.subject == subject
         query = (
             sa.select(STATEMENT)
-            .where(STATEMENT.c.pipeline == pipeline, STATEMENT.c.stage == stage)
-            .order_by(same, STATEMENT.c.id.desc())
+            .where(STATEMENT.c.pipeline == pipeline, STATEMENT.c.stage == stage, *([] if across else [same]))
+            .order_by(sa.case((same, 0), else_=1), STATEMENT.c.id.desc())
             .limit(_CANDIDATES)
         )
         with self.database.transaction() as connection:

@@ -21,7 +21,7 @@ from slipway.lake.client import Lake
 from slipway.lake.publish import publish
 from slipway.lake.run_branch import ingest_branch, open_branch
 from slipway.lake.uri import LakeUri
-from slipway.ledger.statement import Statement
+from slipway.ledger.statement import Execution, Statement
 from slipway.ledger.store import Ledger
 from slipway.pipeline.spec import Pipeline
 from slipway.quality.parquet import concatenate, read_parquet
@@ -33,7 +33,6 @@ from slipway.stages.landing import (
     Landing,
     commit_of,
     features_prefix,
-    ingredients_of,
     published,
     published_beside,
     raw_folder,
@@ -172,7 +171,6 @@ def publish_features(
         lake.delete_branch(pipeline.repository, landing.branch)
     commit = landing.commit or published_beside(lake, ledger, pipeline, landing)
     if commit is None:
-        require_landed_code(pipeline, landing, root)
         try:
             commit = _publish(gate, ledger, landing, run, root)
         except LakeNotFoundError:
@@ -186,9 +184,12 @@ def publish_features(
 
 def _publish(gate: Gate, ledger: Ledger, landing: Landing, run: Run, root: Path) -> str:
     lake, pipeline = gate.lake, gate.pipeline
+    made_of = require_landed_code(pipeline, landing, root)
     table, outputs = _read_features(gate)
     outcome = gate.judge(STAGE, table).outcome
-    raw, features = _statements(pipeline, landing, outputs, run, root)
+    execution = run.execution(root, dt.datetime.fromisoformat(landing.started))
+    raw = _raw_statement(pipeline, landing, execution, root)
+    features = Statement(made_of, landing.partition, outputs, landing.inputs, execution, commits=raw.commits)
     # Compared before anything is published: whoever disagrees with an earlier run must not replace what it made.
     ledger.require_agreement(features)
     commit = publish(
@@ -217,20 +218,15 @@ def _publish(gate: Gate, ledger: Ledger, landing: Landing, run: Run, root: Path)
     return commit
 
 
-def _statements(
-    pipeline: Pipeline, landing: Landing, outputs: Mapping[str, str], run: Run, root: Path
-) -> tuple[Statement, Statement]:
-    """What was done to get the raw objects, and what to make features of them."""
-    day = landing.partition
-    execution = run.execution(root, dt.datetime.fromisoformat(landing.started))
-    came = {table: landing.inputs[raw_path(table, day)] for table in pipeline.raw}
-    landed = replace(raw_ingredients_of(pipeline, day, came, root), hardware=landing.hardware)
-    made_of = replace(ingredients_of(pipeline, day, landing.inputs, root), hardware=landing.hardware)
+def _raw_statement(pipeline: Pipeline, landing: Landing, execution: Execution, root: Path) -> Statement:
+    """What was done to get the raw objects."""
+    came = {table: landing.inputs[raw_path(table, landing.partition)] for table in pipeline.raw}
+    made_of = replace(raw_ingredients_of(pipeline, landing.partition, came, root), hardware=landing.hardware)
     commits = {"raw": f"{pipeline.repository}@{landing.raw}"}
-    raw = Statement(
-        landed, day, landing.inputs, landed.inputs, execution, commits=commits, details={"rows": landing.rows}
+    details = {"rows": landing.rows}
+    return Statement(
+        made_of, landing.partition, landing.inputs, made_of.inputs, execution, commits=commits, details=details
     )
-    return raw, Statement(made_of, day, outputs, landing.inputs, execution, commits=commits)
 
 
 def _verdict(gate: Gate, table: str, landing: Landing) -> Verdict:

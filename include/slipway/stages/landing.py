@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -174,7 +174,12 @@ def unfinished(lake: Lake, pipeline: Pipeline, branch: str, commit: str) -> bool
         return False
 
 
-def require_landed_code(pipeline: Pipeline, landing: Landing, root: Path) -> None:
-    """Raise ``ConfigurationError`` when the code or the contracts are no longer those the landing fingerprinted."""
-    now = sources_of(pipeline, ingredients_of(pipeline, landing.partition, landing.inputs, root))
-    require_unchanged(landing.sources, now, since="features")
+def require_landed_code(pipeline: Pipeline, landing: Landing, root: Path) -> Ingredients:
+    """What the landing fingerprinted, on the machine that landed it.
+
+    Raises:
+        ConfigurationError: the code or the contracts are no longer those.
+    """
+    now = ingredients_of(pipeline, landing.partition, landing.inputs, root)
+    require_unchanged(landing.sources, sources_of(pipeline, now), since="features")
+    return replace(now, hardware=landing.hardware)

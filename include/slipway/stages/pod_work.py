@@ -51,6 +51,7 @@ def reuse_work(
         force=force,
         recheck=recheck,
         run_id=run_id,
+        across=True,
     )
     if reuse.statement is not None:
         _bring(lake, reuse.statement, output)

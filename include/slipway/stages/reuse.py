@@ -70,9 +70,12 @@ def decide(
     force: bool = False,
     recheck: float = 0.0,
     run_id: str = "",
+    across: bool = False,
 ) -> Reuse:
     """Decide on one stage, and log it.
 
+    ``across`` has a subject that was never made compared with the stage's other subjects: the days of a training move
+    on, and what else has changed is worth knowing, whereas one day's rows never were another's.
     ``recheck`` is the share of hits that are made again; which ones depends on fingerprint and ``run_id`` alone, so
     that a retry decides likewise.
 
@@ -80,7 +83,7 @@ def decide(
         UnavailableError: the ledger or what ``present`` asks does not answer.
     """
     fingerprint = ingredients.fingerprint()
-    outcome, reasons, statement = _decide(ledger, ingredients, fingerprint, subject, present)
+    outcome, reasons, statement = _decide(ledger, ingredients, subject, present, across=across)
     if force:
         outcome, reasons, statement = "force", ("asked for by the run's form or conf", *reasons), None
     elif outcome == "hit" and chosen(fingerprint, run_id, recheck):
@@ -98,14 +101,14 @@ def chosen(fingerprint: str, run_id: str, share: float) -> bool:
 
 
 def _decide(
-    ledger: Ledger, ingredients: Ingredients, fingerprint: str, subject: str, present: Present
+    ledger: Ledger, ingredients: Ingredients, subject: str, present: Present, *, across: bool
 ) -> tuple[Outcome, tuple[str, ...], Statement | None]:
     try:
-        found = ledger.find(fingerprint)
+        found = ledger.find(ingredients.fingerprint())
     except EvidenceError as error:
         return "miss", (f"the statement of this fingerprint proves nothing: {error}",), None
     if found is None:
-        return "miss", _changed(ledger, ingredients, subject), None
+        return "miss", _changed(ledger, ingredients, subject, across), None
     if found.disputed:
         return "miss", ("statements of this fingerprint have different outputs, so none is reused",), None
     if gone := present(found.statement):
@@ -115,12 +118,14 @@ def _decide(
     return "hit", (reason,), found.statement
 
 
-def _changed(ledger: Ledger, ingredients: Ingredients, subject: str) -> tuple[str, ...]:
+def _changed(ledger: Ledger, ingredients: Ingredients, subject: str, across: bool) -> tuple[str, ...]:
     try:
-        candidates = [one.ingredients for one in ledger.near(ingredients.pipeline, ingredients.stage, subject)]
+        found = ledger.near(ingredients.pipeline, ingredients.stage, subject, across=across)
+        candidates = [one.ingredients for one in found]
     except EvidenceError as error:
         return (f"earlier statements of {ingredients.stage} prove nothing: {error}",)
     nearest = closest(ingredients, candidates)
     if nearest is None:
-        return (f"no {ingredients.stage} of {ingredients.pipeline} was made before",)
+        stage = f"no {ingredients.stage} of {ingredients.pipeline} was made before"
+        return (stage if across else f"nothing was made of {subject} before",)
     return (explain(differences(nearest, ingredients), most=_MOST_DIFFERENCES),)

@@ -6,7 +6,7 @@ import datetime as dt
 import importlib.util
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
@@ -150,12 +150,12 @@ def make_features(
     *,
     root: Path,
     connection: SparkConnection,
-    credentials: LakeConnection,
+    credentials: Callable[[], LakeConnection],
     intents: Intents,
 ) -> None:
     """Run the job of ``spark_jobs/`` for one landed partition; no Spark is asked when its features are published.
 
-    ``credentials`` are for a classic master; a Spark Connect server has its own in its environment.
+    ``credentials`` are asked for with a classic master; a Spark Connect server has its own in its environment.
 
     Raises:
         UnavailableError: Spark does not answer.
@@ -170,7 +170,7 @@ def make_features(
     raw = LakeUri(pipeline.repository, landing.raw, "")
     output = LakeUri(pipeline.repository, landing.branch, features_prefix(landing.partition))
     place = {"source": str(raw), "output": str(output), "partition": landing.partition}
-    options = {} if connection.remote else datasource_options(credentials)
+    options = {} if connection.remote else datasource_options(credentials())
     name = shared_session(dt.datetime.now(dt.UTC).date(), worker_code(root))
     effect = intended.job(pipeline.features.job, output)
     with session(connection, name) as spark, intents.intended(effect):

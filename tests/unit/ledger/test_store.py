@@ -165,8 +165,10 @@ def test_a_miss_is_compared_with_its_own_subject_first_and_with_the_newest(ledge
     for number, day in enumerate(("2013-01-01", "2013-01-02", "2013-01-01", "2013-01-03")):
         made_of = {"parameters": {"number": number}}
         ledger.record(statement(subject=day, made_of=made_of, outputs={f"{number}": sha256_bytes(b"x")}))
-    near = ledger.near("shop", "features", "2013-01-01")
+    near = ledger.near("shop", "features", "2013-01-01", across=True)
     assert [one.ingredients.parameters["number"] for one in near] == [2, 0, 3, 1]
+    alone = ledger.near("shop", "features", "2013-01-01")
+    assert [one.ingredients.parameters["number"] for one in alone] == [2, 0]
 
 
 def test_a_row_somebody_changed_is_no_evidence(ledger, tmp_path):
@@ -223,7 +225,7 @@ def test_a_statement_of_a_key_that_is_trusted_no_more_is_replaced_by_one_of_a_ne
     again = statement(execution=execution("run-2"))
     anew.record(again)
     assert anew.find(again.fingerprint).statement == again and not anew.find(again.fingerprint).disputed
-    assert anew.near("shop", "features", "2013-01-02") == [again]
+    assert anew.near("shop", "features", "2013-01-02", across=True) == [again]
 
 
 def test_a_ledger_of_an_older_version_says_what_it_lacks_before_anything_is_written(tmp_path):

@@ -15,8 +15,16 @@ def there(_statement):
 
 
 def test_a_first_making_is_a_miss_and_says_so(ledger):
-    reuse = decide(ledger, ingredients(), "2013-01-01", there)
+    reuse = decide(ledger, ingredients(), "2013-01-01", there, across=True)
     assert (reuse.outcome, reuse.reasons) == ("miss", ("no features of shop was made before",))
+
+
+def test_a_new_subject_is_compared_with_others_only_where_that_tells_something(ledger):
+    ledger.record(MADE)
+    new = ingredients(parameters={"partition": "2013-01-02", "lr": 0.002})
+    assert decide(ledger, new, "2013-01-02", there).reasons == ("nothing was made of 2013-01-02 before",)
+    (reason,) = decide(ledger, new, "2013-01-02", there, across=True).reasons
+    assert "parameter lr added (0.002)" in reason and "2013-01-02" in reason
 
 
 def test_the_same_fingerprint_with_its_outputs_there_is_a_hit_and_names_the_run_that_made_it(ledger):
