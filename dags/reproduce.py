@@ -27,8 +27,8 @@ from slipway.pipeline.project import readable_pipelines
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
 from slipway.stages.release import choose_version
-from slipway.stages.reproduce import Services, reproduce
-from slipway.stages.reproduce_verdict import Scope
+from slipway.stages.reproduce.reproduction import Services, reproduce
+from slipway.stages.reproduce.verdict import Scope
 from slipway_airflow import connections
 from slipway_airflow.failures import fail_fast
 from slipway_airflow.provenance import run_of

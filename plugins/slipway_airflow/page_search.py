@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from slipway.ledger.audit_records import LedgerRecords
+from slipway.ledger.audit.records import LedgerRecords
 from slipway.ledger.inspection import SHORTEST_PREFIX, Inspection
 from slipway.ledger.pages.links import Links
 from slipway.pipeline.spec import Pipeline

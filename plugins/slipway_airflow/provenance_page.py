@@ -27,8 +27,8 @@ from slipway.errors import (
     UnknownDeviceError,
     UnrecordedError,
 )
-from slipway.ledger import audit
-from slipway.ledger.audit_records import LedgerRecords
+from slipway.ledger.audit import ask
+from slipway.ledger.audit.records import LedgerRecords
 from slipway.ledger.inspection import Inspection, Seen
 from slipway.ledger.pages.commit import commit_page
 from slipway.ledger.pages.device import device_page
@@ -173,7 +173,7 @@ def find(user: GetUserDep, ledger: Inspected, q: Annotated[str, Query(max_length
 def commit(user: GetUserDep, ledger: Inspected, commit: Commit) -> Response:
     """What was made of a commit, and which devices run it."""
     try:
-        answer = audit.commit(LedgerRecords(ledger.ledger), _fleet(), commit)
+        answer = ask.commit(LedgerRecords(ledger.ledger), _fleet(), commit)
     except ConfigurationError as error:
         raise HTTPException(404, str(error)) from error
     known = readable_pipelines(settings().pipelines).values()
@@ -191,7 +191,7 @@ def commit(user: GetUserDep, ledger: Inspected, commit: Commit) -> Response:
 def device(user: GetUserDep, ledger: Inspected, device: Device, at: str | None = None) -> Response:
     """What drove a device at a time (ISO 8601, UTC where it names no zone); now, when none is given."""
     fleet = _fleet()
-    answer = audit.device(LedgerRecords(ledger.ledger), fleet, device, _moment(at))
+    answer = ask.device(LedgerRecords(ledger.ledger), fleet, device, _moment(at))
     history = fleet.history(device)
     require_sight(user, *sorted({one.pipeline for one in history}))
     ran = answer.ran

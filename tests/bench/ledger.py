@@ -34,8 +34,8 @@ from rich.console import Console
 from slipway.connections import ChannelConnection, LedgerConnection, SigningKeys
 from slipway.embedded import postgres
 from slipway.gateway.store import Store
-from slipway.ledger import audit
-from slipway.ledger.audit_records import LedgerRecords
+from slipway.ledger.audit import ask
+from slipway.ledger.audit.records import LedgerRecords
 from slipway.ledger.keys import ensure_keys
 from slipway.ledger.schema import METADATA
 from slipway.ledger.store import Ledger
@@ -77,22 +77,22 @@ def fill(connection: LedgerConnection, size: Size, processes: int) -> None:
     engine.dispose()
 
 
-def questions(records: audit.Records, fleet: audit.Fleet, size: Size) -> dict[str, Callable[[random.Random], object]]:
+def questions(records: ask.Records, fleet: ask.Fleet, size: Size) -> dict[str, Callable[[random.Random], object]]:
     """By kind, a question about something random that must have an answer."""
 
     def device(drawn: random.Random) -> object:
         at = BEGIN + (released_at(size.releases) - BEGIN) * (0.5 + drawn.random() / 2)
-        answer = audit.device(records, fleet, f"car-{drawn.randrange(size.devices):05}", at)
+        answer = ask.device(records, fleet, f"car-{drawn.randrange(size.devices):05}", at)
         return _whole(answer, answer.ran is None or len(answer.artifacts) == 1)
 
     def commit(drawn: random.Random) -> object:
         # The last day's commit on main is also the one that every training was pinned to.
         day = size.days - 1 if drawn.random() < 0.1 else drawn.randrange(size.days)
-        answer = audit.commit(records, fleet, commit_of(drawn.choice(("raw", "main")), day)[:16])
+        answer = ask.commit(records, fleet, commit_of(drawn.choice(("raw", "main")), day)[:16])
         return _whole(answer, len(answer.versions) == size.releases and len(answer.running) == size.devices)
 
     def model(drawn: random.Random) -> object:
-        answer = audit.model(records, fleet, PIPELINE, str(1 + drawn.randrange(size.releases)))
+        answer = ask.model(records, fleet, PIPELINE, str(1 + drawn.randrange(size.releases)))
         return _whole(answer, len(answer.making.partitions) == size.days)
 
     return {"device": device, "commit": commit, "model": model}
@@ -104,7 +104,7 @@ def _whole(answer: Any, complete: bool) -> object:
     return answer
 
 
-def ask(question: Callable[[random.Random], object], times: int) -> dict[str, float]:
+def timed(question: Callable[[random.Random], object], times: int) -> dict[str, float]:
     """p50 and p99 in milliseconds, after a few that warm up."""
     drawn, took = random.Random(2), []
     for number in range(times + 5):
@@ -173,7 +173,7 @@ def measure(size: Size, times: int, folder: Path) -> dict[str, Any]:
         filled = time.perf_counter() - begin
         with gateway(folder, url) as fleet:
             kinds = questions(LedgerRecords(Ledger(connection)), fleet, size)
-            took = {name: ask(question, times) for name, question in kinds.items()}
+            took = {name: timed(question, times) for name, question in kinds.items()}
         engine = sa.create_engine(url)
         with engine.connect() as session:
             counted = session.exec_driver_sql("SELECT count(*) FROM slipway_statement").scalar_one()

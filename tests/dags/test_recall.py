@@ -3,7 +3,7 @@
 import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 
-from slipway.ledger.audit_recall import Recall
+from slipway.ledger.audit.recall import Recall
 from slipway.pipeline.project import load_pipelines
 from slipway.settings import settings
 from slipway_airflow import rollouts

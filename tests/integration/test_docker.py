@@ -1,56 +1,35 @@
-"""The whole system's compose file read by compose itself, and the programs inside the images against real services."""
+"""The whole system's compose file read by compose itself, and the state its containers share."""
 
 from __future__ import annotations
 
-import hashlib
-import importlib.util
 import json
 import os
 import re
 import shutil
-import socket
 import stat
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import psycopg2
 import pytest
 import yaml
 
-from slipway.connections import LakeConnection
 from slipway.embedded import airflow_home, mlflow_server, postgres, start_python
 from slipway.embedded.settings_file import load_settings_file
-from slipway.errors import LakeDeniedError, UnavailableError
 from slipway.gateway.__main__ import read_tokens
 from slipway.pods.manifest import load_manifest
-from tests.contract.lake.server import running_server
+from tests.integration.docker_files import DOCKER, ROOT, program
+from tests.project_copy import free_port
 
-ROOT = Path(__file__).resolve().parents[2]
-DOCKER = ROOT / "docker"
 COMPOSE = Path(sys.executable).parent / "docker-compose"
 DIGEST = "sha256:" + "0" * 64
 """Stands for digests an operator looks up; only ever given to `config`, which fetches nothing."""
 DIGESTS = {name: DIGEST for name in ("PYTHON_DIGEST", "JAVA_DIGEST", "POSTGRES_DIGEST", "LAKEFS_DIGEST")}
 ONCE = {"databases", "airflow-database", "settings"}
-
-
-def program(path: str) -> ModuleType:
-    """A program of an image, imported from its file."""
-    name = f"docker_{Path(path).stem}"
-    spec = importlib.util.spec_from_file_location(name, DOCKER / path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module")
@@ -306,178 +285,3 @@ def running_postgres(password: str, port: int) -> Iterator[None]:
             process.wait(timeout=30)
     finally:
         shutil.rmtree(data.parent, ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
-class FreshLakeFS:
-    """A lakeFS that nobody has set up: the three calls of its first minute (reference: lakeFS's api/swagger.yml)."""
-
-    def __init__(self) -> None:
-        self.user: dict[str, Any] | None = None
-
-    def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
-        if path == "/api/v1/setup_lakefs" and method == "GET":
-            return 200, {"state": "initialized" if self.user else "not_initialized"}
-        if path == "/api/v1/setup_lakefs" and self.user is None:
-            self.user = body
-            return 200, {**body["key"], "creation_date": 0}
-        if path == "/api/v1/user" and self.user:
-            return 200, {"user": {"id": self.user["username"], "creation_date": 0}}
-        return 409, {"message": "setup was already called"}
-
-
-@contextmanager
-def served(answer: Any) -> Iterator[str]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            body = json.loads(self.rfile.read(length)) if length else None
-            status, value = answer(self.command, self.path, body)
-            data = json.dumps(value).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
-
-        do_POST = do_GET  # noqa: N815 - as the base class names it
-
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def test_a_fresh_lakefs_gets_the_generated_key_as_its_first() -> None:
-    prepare, lakefs = program("airflow/prepare.py"), FreshLakeFS()
-    with served(lakefs.answer) as endpoint:
-        connection = LakeConnection(endpoint, "AKIATEST", "secret")
-        assert prepare.set_up_lakefs(connection) is True
-        assert prepare.set_up_lakefs(connection) is False
-    assert lakefs.user is not None
-    assert lakefs.user["key"] == {"access_key_id": "AKIATEST", "secret_access_key": "secret"}
-
-
-def test_a_lakefs_that_runs_already_is_left_as_it_is_and_a_strange_one_refused(tmp_path: Path) -> None:
-    prepare = program("airflow/prepare.py")
-    with running_server(tmp_path) as connection:
-        assert prepare.set_up_lakefs(connection) is False
-        with pytest.raises(LakeDeniedError, match="set up with other secrets"):
-            prepare.set_up_lakefs(LakeConnection(connection.endpoint, "AKIAOTHER", "other"))
-    with pytest.raises(UnavailableError, match=connection.endpoint):
-        prepare.set_up_lakefs(connection)
-
-
-def test_health_of_an_airflow_process_is_what_the_api_server_says() -> None:
-    health = program("airflow/healthcheck.py")
-    report = {
-        "scheduler": {"status": "healthy"},
-        "triggerer": {"status": "unhealthy"},
-        "dag_processor": {"status": None},
-    }
-
-    def answer(method: str, path: str, body: Any) -> tuple[int, Any]:
-        return (200, report) if path == "/api/v2/monitor/health" else (404, {})
-
-    with served(answer) as url:
-        assert health.healthy("scheduler", url)
-        assert not health.healthy("triggerer", url)
-        assert not health.healthy("dag_processor", url)
-        assert not health.healthy("no_such", url)
-    assert not health.healthy("scheduler", url)
-
-
-def test_a_jar_is_kept_only_with_the_checksum_it_was_announced_with(tmp_path: Path) -> None:
-    jars = program("spark/fetch_jars.py")
-    source, into = tmp_path / "hadoop-aws-1.jar", tmp_path / "jars"
-    into.mkdir()
-    source.write_bytes(b"a jar")
-    right, wrong = sha256(b"a jar").hexdigest(), sha256(b"another").hexdigest()
-    assert jars.main(["--into", str(into), ""]) == 0
-    assert jars.main(["--into", str(into), f"file://{source}"]) == 1
-    assert jars.main(["--into", str(into), f"http://127.0.0.1/x.jar#sha256={right}"]) == 1
-    assert jars.main(["--into", str(into), f"file://{source}#sha256={wrong}"]) == 1
-    assert list(into.iterdir()) == []
-    assert jars.main(["--into", str(into), f"file://{source}#sha256={right}"]) == 0
-    assert [path.name for path in into.iterdir()] == ["hadoop-aws-1.jar"]
-
-
-@pytest.mark.parametrize("algorithm", ["sha1", "sha256", "sha512"])
-def test_a_jar_may_be_announced_with_the_checksum_its_publisher_gives(tmp_path: Path, algorithm: str) -> None:
-    jars = program("spark/fetch_jars.py")
-    source, into = tmp_path / "one.jar", tmp_path / "jars"
-    into.mkdir()
-    source.write_bytes(b"a jar")
-    digest = hashlib.new(algorithm, b"a jar").hexdigest()
-    assert jars.main(["--into", str(into), f"file://{source}#{algorithm}={digest[:-1]}0\n"]) == 1
-    assert jars.main(["--into", str(into), f"file://{source}#{algorithm}={digest}\n"]) == 0
-
-
-def test_the_jars_of_the_spark_image_are_for_the_hadoop_that_pyspark_brings() -> None:
-    pyspark = importlib.util.find_spec("pyspark")
-    assert pyspark is not None and pyspark.origin is not None
-    (client,) = (Path(pyspark.origin).parent / "jars").glob("hadoop-client-api-*.jar")
-    version = client.stem.removeprefix("hadoop-client-api-")
-    listed = (DOCKER / "spark" / "jars.txt").read_text().split()
-    form = program("spark/fetch_jars.py")._JAR
-    assert all(form.fullmatch(jar) for jar in listed)
-    assert f"hadoop-aws-{version}.jar" in [form.fullmatch(jar)["name"] for jar in listed]
-
-
-def kubernetes_objects() -> list[dict[str, Any]]:
-    return [part for path in sorted((DOCKER / "k8s").glob("*.yaml")) for part in yaml.safe_load_all(path.read_text())]
-
-
-def test_kubernetes_accepts_the_objects_as_far_as_its_client_knows_them() -> None:
-    from kubernetes import client
-
-    models = {
-        "Namespace": "V1Namespace", "ServiceAccount": "V1ServiceAccount", "Role": "V1Role",
-        "RoleBinding": "V1RoleBinding", "NetworkPolicy": "V1NetworkPolicy",
-    }  # fmt: skip
-    api = client.ApiClient()
-
-    class Answer:
-        def __init__(self, value: object) -> None:
-            self.data = json.dumps(value)
-
-    seen = set()
-    for given in kubernetes_objects():
-        if given["kind"] == "Kustomization":
-            continue
-        seen.add(given["kind"])
-        understood = api.sanitize_for_serialization(api.deserialize(Answer(given), models[given["kind"]]))
-        assert understood == given, f"the client does not know all of {given['kind']} {given['metadata']['name']}"
-    assert seen == set(models)
-
-
-def test_airflow_may_run_pods_on_a_cluster_but_read_no_secrets() -> None:
-    (role,) = [part for part in kubernetes_objects() if part["kind"] == "Role"]
-    rules = {resource: set(rule["verbs"]) for rule in role["rules"] for resource in rule["resources"]}
-    assert rules["pods"] >= {"create", "get", "list", "watch", "delete"}
-    assert rules["pods/log"] == {"get"}
-    assert not set(rules) & {"secrets", "*", "pods/exec"}
-
-
-def test_secrets_that_pods_read_are_those_the_cluster_is_given() -> None:
-    (kustomization,) = [part for part in kubernetes_objects() if part["kind"] == "Kustomization"]
-    made = {entry["name"] for entry in kustomization["secretGenerator"]}
-    text = (DOCKER / "k8s" / "kustomization.yaml").read_text()
-    for path in sorted((ROOT / "include" / "pods").glob("*.yaml")):
-        for variable in load_manifest(path).container.env:
-            if variable.value_from is not None:
-                assert variable.value_from.secret.name in made
-                assert f"{variable.value_from.secret.key}=…" in text
-    for entry in kustomization["resources"]:
-        assert (DOCKER / "k8s" / entry).is_file()

@@ -20,10 +20,10 @@ from slipway.settings import settings
 from slipway.stages.ingest import land, publish_features
 from slipway.stages.landing import features_prefix
 from slipway.stages.pod_work import conclude_work
-from slipway.stages.reproduce import Services, reproduce
-from slipway.stages.reproduce_past import past_of
-from slipway.stages.reproduce_processes import Processes
-from slipway.stages.reproduce_verdict import STAGES, Scope, Verdict
+from slipway.stages.reproduce.past import past_of
+from slipway.stages.reproduce.processes import Processes
+from slipway.stages.reproduce.reproduction import Services, reproduce
+from slipway.stages.reproduce.verdict import STAGES, Scope, Verdict
 from slipway.stages.run import Run
 from slipway.stages.train import plan_training
 from tests.contract.lake.server import running_server

@@ -115,7 +115,7 @@ class Past:
 
 
 class FleetSimulator:
-    """Implements ``slipway.ledger.audit.Fleet`` from what devices are told to have run; cut off, it does not answer."""
+    """A ``slipway.ledger.audit.ask.Fleet`` of what devices are told to have run; cut off, it does not answer."""
 
     def __init__(self) -> None:
         self.reachable = True

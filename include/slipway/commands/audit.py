@@ -16,8 +16,8 @@ from slipway.commands.exits import fail
 from slipway.commands.questions import AsJson, channel, fleet, leave, questions, records, show
 from slipway.commands.recall import carry_out, require_devices
 from slipway.errors import ConfigurationError
-from slipway.ledger import audit, audit_data
-from slipway.ledger.audit_recall import recalls
+from slipway.ledger.audit import ask, plain
+from slipway.ledger.audit.recall import recalls
 
 app = typer.Typer(no_args_is_help=True, help="Questions about the past: devices, commits, models, champions.")
 
@@ -30,8 +30,8 @@ def device(
 ) -> None:
     """What drove a device: version, artifact, model, training run, data, raw objects, code, hardware."""
     with questions():
-        answer = audit.device(records(), fleet(), device_id, moment(at))
-    show(audit_data.device_data(answer) if as_json else trees.device_tree(answer))
+        answer = ask.device(records(), fleet(), device_id, moment(at))
+    show(plain.device_data(answer) if as_json else trees.device_tree(answer))
     leave(answer.gaps, known=answer.ran is not None)
 
 
@@ -43,8 +43,8 @@ def model(
 ) -> None:
     """How a version was made, when it was champion, and where it runs."""
     with questions():
-        answer = audit.model(records(), fleet(), name, version)
-    show(audit_data.model_data(answer) if as_json else trees.model_tree(answer))
+        answer = ask.model(records(), fleet(), name, version)
+    show(plain.model_data(answer) if as_json else trees.model_tree(answer))
     leave(answer.gaps)
 
 
@@ -52,13 +52,13 @@ def model(
 def champions(name: Annotated[str, typer.Argument(help="The model.")], as_json: AsJson = False) -> None:
     """Which version was champion when, as releases say; an alias moved by hand is not seen."""
     with questions():
-        audit.require_pipeline(source := records(), name)
+        ask.require_pipeline(source := records(), name)
         reigns = source.reigns(name)
         back = [one for one in source.releases(name) if one.outcome == "rolled_back"]
     data = {
         "model": name,
-        "champions": [audit_data.reign_data(one) for one in reigns],
-        "rolled_back": [audit_data.released_data(one) for one in back],
+        "champions": [plain.reign_data(one) for one in reigns],
+        "rolled_back": [plain.released_data(one) for one in back],
     }
     show(data if as_json else trees.champions_tree(name, reigns, back))
 
@@ -78,18 +78,18 @@ def commit(
         fail(ConfigurationError("expected --recall beside --dry-run or --yes; the list alone changes nothing"))
     with questions():
         source = records()
-        answer = audit.commit(source, fleet(), commit_id)
+        answer = ask.commit(source, fleet(), commit_id)
         planned = recalls(source, answer, channel()) if recall else ()
     if not as_json:
         show(trees.commit_tree(answer))
     if not recall:
         if as_json:
-            show(audit_data.commit_data(answer))
+            show(plain.commit_data(answer))
         leave(answer.gaps)
     require_devices(answer.devices)
     outcomes = [carry_out(one, quiet=as_json, dry_run=dry_run, yes=yes) for one in planned]
     if as_json:
-        show({**audit_data.commit_data(answer), "recalls": outcomes})
+        show({**plain.commit_data(answer), "recalls": outcomes})
     elif not outcomes:
         typer.echo("Nothing to recall: no device runs a version made of it, and no champion is one.")
     leave(answer.gaps, known=all(one["clean"] for one in outcomes))

@@ -10,8 +10,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from slipway.identity.code import combined
-from slipway.ledger.audit import released
-from slipway.ledger.audit_answers import (
+from slipway.ledger.audit.answers import (
     Affected,
     Artifact,
     CommitAnswer,
@@ -24,7 +23,8 @@ from slipway.ledger.audit_answers import (
     Released,
     Step,
 )
-from slipway.ledger.audit_data import unix
+from slipway.ledger.audit.ask import released
+from slipway.ledger.audit.plain import unix
 from slipway.release.fleet_history import Ran
 
 _MOST = 20

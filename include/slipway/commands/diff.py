@@ -12,9 +12,10 @@ from rich.tree import Tree
 from slipway.commands.exits import fail
 from slipway.commands.questions import AsJson, ledger, questions, records, show
 from slipway.errors import ConfigurationError
-from slipway.ledger import audit, bundle
-from slipway.ledger.audit_diff import DataDiff, StageDiff, VersionsDiff, diff_data
-from slipway.ledger.audit_diff import diff as compare
+from slipway.ledger import bundle
+from slipway.ledger.audit import ask
+from slipway.ledger.audit.diff import DataDiff, StageDiff, VersionsDiff, diff_data
+from slipway.ledger.audit.diff import diff as compare
 
 Model = Annotated[str, typer.Argument(help="The model; its pipeline has the same name.")]
 _MOST_DAYS = 6
@@ -32,7 +33,7 @@ def diff(
     """
     with questions():
         source = records()
-        found = compare(audit.making(source, name, before), audit.making(source, name, after))
+        found = compare(ask.making(source, name, before), ask.making(source, name, after))
     show(diff_data(found) if as_json else diff_tree(found))
 
 
@@ -47,7 +48,7 @@ def write_bundle(
     not answer.
     """
     with questions():
-        making = audit.making(records(), name, version)
+        making = ask.making(records(), name, version)
         source = ledger()
         found = source.chain(making.registered.statement.fingerprint)
         found += source.numbered(step.number for step in making.releases).values()

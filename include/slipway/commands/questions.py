@@ -14,8 +14,8 @@ from rich.tree import Tree
 from slipway.commands.exits import FAILED, WRONG, fail
 from slipway.embedded.local_settings import LocalSettings
 from slipway.errors import SlipwayError
-from slipway.ledger.audit_answers import Gap
-from slipway.ledger.audit_records import LedgerRecords
+from slipway.ledger.audit.answers import Gap
+from slipway.ledger.audit.records import LedgerRecords
 from slipway.ledger.store import Ledger
 from slipway.release.channel import Channel
 from slipway.release.gateway_client import GatewayClient

@@ -12,7 +12,7 @@ from slipway.commands.exits import fail
 from slipway.embedded.airflow_api import AirflowApi
 from slipway.embedded.local_settings import LocalSettings
 from slipway.errors import SlipwayError, UnavailableError
-from slipway.ledger.audit_recall import Recall
+from slipway.ledger.audit.recall import Recall
 from slipway.release.channel_state import ChannelState
 from slipway.release.fleet_history import Ran
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from slipway.commands.exits import FAILED, WRONG
 from slipway.errors import ConfigurationError, SlipwayError
 from slipway.settings import settings
-from slipway.stages.reproduce_verdict import STAGES, Judged, Outcome, Scope, Verdict, worst
+from slipway.stages.reproduce.verdict import STAGES, Judged, Outcome, Scope, Verdict, worst
 
 _EXITS: dict[Outcome, int] = {"identical": 0, "within tolerance": 0, "diverged": FAILED}
 
@@ -83,8 +83,8 @@ def _told(judged: Judged) -> str:
 def _made_again(model: str, version: str, scope: Scope, console: Console) -> Verdict:
     from slipway.embedded.local_settings import LocalSettings
     from slipway.ledger.store import Ledger
-    from slipway.stages.reproduce import Services
-    from slipway.stages.reproduce import reproduce as make_again
+    from slipway.stages.reproduce.reproduction import Services
+    from slipway.stages.reproduce.reproduction import reproduce as make_again
     from slipway.stages.run import Run
 
     local, begun = LocalSettings.load(), time.monotonic()
@@ -111,7 +111,7 @@ def _scope(stages: str, partitions: int | None) -> Scope:
 
 
 def _write(out: Path, verdict: Verdict) -> None:
-    from slipway.stages.reproduce import written
+    from slipway.stages.reproduce.reproduction import written
 
     try:
         out.write_bytes(written(verdict))

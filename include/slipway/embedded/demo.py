@@ -130,7 +130,7 @@ class Demo:
         waiting = {run.run_id for run in before if run.state == "failed"}
         complete = {run.partition for run in before if run.state == "success"} == days
         since = LONG_AGO if complete else dt.datetime.now(dt.UTC)
-        self._airflow.backfill(dag, self._journey.first, self._journey.last, most=4)
+        self._airflow.backfill(dag, self._journey.first, self._journey.last, most=8)
         with self._progress("ingesting days", len(days)) as advance:
             while True:
                 runs = _latest([run for run in self._airflow.runs(dag) if run.partition in days])

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 from slipway.cli import app
 from slipway.commands import reproduce as command
 from slipway.errors import EvidenceError
-from slipway.stages.reproduce import written
-from slipway.stages.reproduce_verdict import Compared, Judged, Scope, conclude
+from slipway.stages.reproduce.reproduction import written
+from slipway.stages.reproduce.verdict import Compared, Judged, Scope, conclude
 
 NOON = dt.datetime(2026, 3, 1, 12, tzinfo=dt.UTC)
 FACT = "tensor weight: 3 of 30 values differ, by at most 0.5"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from slipway.ledger.audit_answers import Affected, CommitAnswer
+from slipway.ledger.audit.answers import Affected, CommitAnswer
 from slipway.ledger.pages.document import document, link, moment, table, verdict
 from slipway.ledger.pages.drawing import Graph, Line, Node, columns, scrolling
 from slipway.ledger.pages.fleet import devices_node, devices_section

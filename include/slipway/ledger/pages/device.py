@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
-from slipway.ledger.audit_answers import DeviceAnswer
+from slipway.ledger.audit.answers import DeviceAnswer
 from slipway.ledger.inspection import Seen
 from slipway.ledger.pages.document import document, facts, link, moment, verdict
 from slipway.ledger.pages.drawing import Graph, Line, Node, scrolling

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from slipway.identity.explain import Difference, differences
-from slipway.ledger.audit_answers import Making, Step
+from slipway.ledger.audit.answers import Making, Step
 
 _DAY = re.compile(r"date=(\d{4}-\d{2}-\d{2})")
 

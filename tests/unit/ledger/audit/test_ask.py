@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from slipway.errors import ConfigurationError, EvidenceError, UnavailableError, UnknownDeviceError, UnrecordedError
-from slipway.ledger import audit, audit_data
-from slipway.ledger.audit_recall import recalls
-from slipway.ledger.audit_records import LedgerRecords
+from slipway.ledger.audit import ask, plain
+from slipway.ledger.audit.recall import recalls
+from slipway.ledger.audit.records import LedgerRecords
 from slipway.ledger.schema import STATEMENT
 from slipway.release.channel_state import ChannelState
 from tests.simulators.channel import ChannelSimulator
@@ -36,7 +36,7 @@ class World:
                 self.fleet.runs(car, version, int(version), f"shop-v{version}-{int(version):08x}")
 
     def commit(self, kind, about):
-        return audit.commit(self.records, self.fleet, commit_id(kind, about))
+        return ask.commit(self.records, self.fleet, commit_id(kind, about))
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def world(tmp_path_factory):
 
 
 def test_what_drove_a_device_is_told_down_to_the_raw_objects(world):
-    answer = audit.device(world.records, world.fleet, "car-1", hour(2.5))
+    answer = ask.device(world.records, world.fleet, "car-1", hour(2.5))
     assert (answer.ran.version, answer.target, answer.gaps) == ("2", "x86-cpu", ())
     (artifact,) = answer.artifacts
     assert (artifact.target, artifact.path) == ("x86-cpu", "targets/x86-cpu/model.bin")
@@ -56,31 +56,31 @@ def test_what_drove_a_device_is_told_down_to_the_raw_objects(world):
     assert list(answer.making.partitions[0].raw) == [f"raw/sales/date={MONDAY}/sales.csv"]
     assert answer.making.partitions[0].commits["raw"] == f"shop@{commit_id('raw', MONDAY)}"
     assert set(answer.making.compiled) == {"x86-cpu", "x86-cpu-int8"}
-    assert audit.released(answer.release).release == answer.ran.release
+    assert ask.released(answer.release).release == answer.ran.release
 
 
 def test_a_time_before_the_first_report_is_not_known(world):
-    answer = audit.device(world.records, world.fleet, "car-1", hour(0.5))
+    answer = ask.device(world.records, world.fleet, "car-1", hour(0.5))
     assert (answer.ran, answer.making, answer.gaps) == (None, None, ())
 
 
 def test_a_removed_devices_target_is_not_guessed(tmp_path):
     world = World(tmp_path)
     world.fleet.remove("car-1", 5)
-    answer = audit.device(world.records, world.fleet, "car-1", hour(4))
+    answer = ask.device(world.records, world.fleet, "car-1", hour(4))
     assert answer.target is None
     assert [one.target for one in answer.artifacts] == ["x86-cpu", "x86-cpu-int8"]
 
 
 def test_a_device_nobody_knows_is_an_error(world):
     with pytest.raises(UnknownDeviceError, match="car-9"):
-        audit.device(world.records, world.fleet, "car-9", hour(2))
+        ask.device(world.records, world.fleet, "car-9", hour(2))
 
 
 def test_a_version_from_before_the_ledger_leaves_a_gap_that_says_so(tmp_path):
     world = World(tmp_path)
     world.fleet.runs("car-4", "0", 1)
-    answer = audit.device(world.records, world.fleet, "car-4", hour(2))
+    answer = ask.device(world.records, world.fleet, "car-4", hour(2))
     (gap,) = answer.gaps
     assert answer.ran.version == "0" and answer.making is None
     assert (gap.source, gap.down) == ("ledger", False) and "registered before the ledger was" in gap.reason
@@ -91,7 +91,7 @@ def test_a_ledger_that_is_down_leaves_a_gap_in_what_a_device_ran(world):
         def making(self, pipeline, version):
             raise UnavailableError("no database")
 
-    answer = audit.device(Down(world.ledger), world.fleet, "car-1", hour(2.5))
+    answer = ask.device(Down(world.ledger), world.fleet, "car-1", hour(2.5))
     assert answer.ran.version == "2" and answer.making is None
     assert [(gap.source, gap.down) for gap in answer.gaps] == [("ledger", True)]
 
@@ -99,11 +99,11 @@ def test_a_ledger_that_is_down_leaves_a_gap_in_what_a_device_ran(world):
 def test_a_gateway_that_is_down_leaves_a_gap_in_what_the_ledger_knows(tmp_path):
     world = World(tmp_path)
     world.fleet.reachable = False
-    for answer in (audit.model(world.records, world.fleet, "shop", "2"), world.commit("raw", TUESDAY)):
+    for answer in (ask.model(world.records, world.fleet, "shop", "2"), world.commit("raw", TUESDAY)):
         assert answer.devices is None
         assert [(gap.source, gap.down) for gap in answer.gaps] == [("gateway", True)]
     with pytest.raises(UnavailableError):
-        audit.device(world.records, world.fleet, "car-1", hour(2))
+        ask.device(world.records, world.fleet, "car-1", hour(2))
 
 
 @pytest.mark.parametrize(
@@ -133,14 +133,14 @@ def test_the_recall_list_tells_who_runs_it_now_from_who_did(world):
 
 def test_a_commit_may_be_named_by_its_beginning(world):
     whole = commit_id("raw", TUESDAY)
-    assert audit.commit(world.records, world.fleet, whole[:8]).commit == whole
-    assert audit.commit(world.records, world.fleet, whole) == audit.commit(world.records, world.fleet, whole[:8])
+    assert ask.commit(world.records, world.fleet, whole[:8]).commit == whole
+    assert ask.commit(world.records, world.fleet, whole) == ask.commit(world.records, world.fleet, whole[:8])
 
 
 def test_a_beginning_that_is_too_short_or_not_hexadecimal_is_a_wrong_question(world):
     for asked in ("abc1234", "main-branch", "ABCDEFGH"):
         with pytest.raises(ConfigurationError, match="at least 8"):
-            audit.commit(world.records, world.fleet, asked)
+            ask.commit(world.records, world.fleet, asked)
 
 
 def test_a_beginning_of_several_commits_is_a_wrong_question_that_names_them(tmp_path):
@@ -150,12 +150,12 @@ def test_a_beginning_of_several_commits_is_a_wrong_question_that_names_them(tmp_
         places = {"model": f"shop@{'ab' * 20}{one}"}
         past._record("register", one, {f"versions/{one}/x": "a" * 64}, {}, places, {"parameters": {"x": one}})
     with pytest.raises(ConfigurationError, match=f"{'ab' * 20}1, {'ab' * 20}2"):
-        audit.commit(LedgerRecords(ledger), FleetSimulator(), "ab" * 20)
+        ask.commit(LedgerRecords(ledger), FleetSimulator(), "ab" * 20)
 
 
 def test_a_commit_nobody_names_is_unrecorded(world):
     with pytest.raises(UnrecordedError, match="no statement"):
-        audit.commit(world.records, world.fleet, "f" * 64)
+        ask.commit(world.records, world.fleet, "f" * 64)
 
 
 def test_bytes_that_were_made_again_in_another_commit_still_lead_to_their_versions(tmp_path):
@@ -170,7 +170,7 @@ def test_bytes_that_were_made_again_in_another_commit_still_lead_to_their_versio
     past._record("features", MONDAY, features, rows, again, {"parameters": {"code": 2}})
     past.version("1", [MONDAY])
     for about in (MONDAY, "again"):
-        answer = audit.commit(LedgerRecords(ledger), FleetSimulator(), commit_id("raw", about))
+        answer = ask.commit(LedgerRecords(ledger), FleetSimulator(), commit_id("raw", about))
         assert [one.version for one in answer.versions] == ["1"]
 
 
@@ -180,12 +180,12 @@ def test_equal_bytes_of_another_pipeline_are_not_recalled(tmp_path):
         past = Past(ledger, name)
         past.day(MONDAY, content=name)
         past.version("1", [MONDAY], {MONDAY: name})
-    answer = audit.commit(LedgerRecords(ledger), FleetSimulator(), commit_id("raw", f"{MONDAY}shop"))
+    answer = ask.commit(LedgerRecords(ledger), FleetSimulator(), commit_id("raw", f"{MONDAY}shop"))
     assert [one.pipeline for one in answer.versions] == ["shop"]
 
 
 def test_how_a_version_was_made_where_it_ran_and_when_it_was_champion(world):
-    answer = audit.model(world.records, world.fleet, "shop", "2")
+    answer = ask.model(world.records, world.fleet, "shop", "2")
     (reign,) = answer.champion
     assert (reign.since, reign.until) == (hour(2), hour(3))
     assert [ran.device_id for ran in answer.devices] == ["car-1", "car-2"]
@@ -204,8 +204,8 @@ def test_a_rolled_back_release_makes_no_champion(tmp_path):
         ("3", hour(3), hour(5)),
         ("1", hour(5), None),
     ]
-    assert len(audit.model(world.records, world.fleet, "shop", "1").champion) == 2
-    assert audit.model(world.records, world.fleet, "shop", "4").champion == ()
+    assert len(ask.model(world.records, world.fleet, "shop", "1").champion) == 2
+    assert ask.model(world.records, world.fleet, "shop", "4").champion == ()
 
 
 @pytest.mark.parametrize(
@@ -213,13 +213,13 @@ def test_a_rolled_back_release_makes_no_champion(tmp_path):
 )
 def test_a_model_nobody_knows_is_unrecorded_and_near_names_are_told(world, model, version, near):
     with pytest.raises(UnrecordedError, match=rf"there (is|are) .*{near}"):
-        audit.model(world.records, world.fleet, model, version)
+        ask.model(world.records, world.fleet, model, version)
 
 
 def test_a_version_without_features_or_export_still_has_a_making(tmp_path):
     ledger = ledger_at(tmp_path)
     record_version(ledger, "shop", "1", {"model.onnx": "a" * 64})
-    answer = audit.model(LedgerRecords(ledger), FleetSimulator(), "shop", "1")
+    answer = ask.model(LedgerRecords(ledger), FleetSimulator(), "shop", "1")
     assert answer.making.exported is None and answer.making.trained is not None and answer.making.artifacts == ()
 
 
@@ -230,14 +230,14 @@ def test_a_statement_that_was_changed_is_not_shown(tmp_path):
         one, other = connection.execute(STATEMENT.select().where(registered)).mappings().all()[:2]
         connection.execute(STATEMENT.update().where(STATEMENT.c.id == one["id"]).values(envelope=other["envelope"]))
     with pytest.raises(EvidenceError, match="was changed"):
-        audit.model(world.records, world.fleet, "shop", "1")
+        ask.model(world.records, world.fleet, "shop", "1")
 
 
 def test_an_answer_is_plain_json(world):
     answers = [
-        audit_data.device_data(audit.device(world.records, world.fleet, "car-1", hour(2.5))),
-        audit_data.model_data(audit.model(world.records, world.fleet, "shop", "2")),
-        audit_data.commit_data(world.commit("raw", TUESDAY)),
+        plain.device_data(ask.device(world.records, world.fleet, "car-1", hour(2.5))),
+        plain.model_data(ask.model(world.records, world.fleet, "shop", "2")),
+        plain.commit_data(world.commit("raw", TUESDAY)),
     ]
     device, model, commit = json.loads(json.dumps(answers))
     assert device["making"]["trained"]["commits"]["data"].endswith(commit_id("main", TUESDAY))
@@ -271,13 +271,13 @@ def test_a_champion_that_is_clean_needs_no_release(tmp_path):
 
 def test_a_bad_champion_is_recalled_even_when_no_device_reported(tmp_path):
     world = World(tmp_path)
-    answer = audit.commit(world.records, FleetSimulator(), commit_id("raw", WEDNESDAY))
+    answer = ask.commit(world.records, FleetSimulator(), commit_id("raw", WEDNESDAY))
     (recall,) = recalls(world.records, answer, world.channel)
     assert (recall.devices, recall.champion, recall.clean) == (0, "3", "2")
 
 
 def test_versions_that_run_nowhere_and_are_no_champion_need_no_recall(world):
-    answer = audit.commit(world.records, FleetSimulator(), commit_id("model", "1"))
+    answer = ask.commit(world.records, FleetSimulator(), commit_id("model", "1"))
     assert recalls(world.records, answer, world.channel) == ()
 
 
@@ -291,7 +291,7 @@ def test_a_release_under_way_is_recalled_before_the_ledger_has_heard_of_it(tmp_p
     world.past.release("1", at=4)
     world.past.version("5", [TUESDAY])
     publish(world.channel, "1", "5")
-    answer = audit.commit(world.records, FleetSimulator(), commit_id("raw", TUESDAY))
+    answer = ask.commit(world.records, FleetSimulator(), commit_id("raw", TUESDAY))
     (recall,) = recalls(world.records, answer, world.channel)
     assert (recall.champion, recall.clean, recall.needed) == ("1", "1", True)
     assert recall.under_way.next == "5" and recall.conf["supersede"]
@@ -318,7 +318,7 @@ def test_a_days_commit_leads_to_exactly_the_versions_trained_on_it(tmp_path_fact
     for number, days in enumerate(trainings, start=1):
         past.version(str(number), sorted(days))
     for day in DAYS:
-        answer = audit.commit(LedgerRecords(ledger), FleetSimulator(), commit_id("raw", day))
+        answer = ask.commit(LedgerRecords(ledger), FleetSimulator(), commit_id("raw", day))
         assert [one.version for one in answer.versions] == [
             str(number) for number, days in enumerate(trainings, start=1) if day in days
         ]

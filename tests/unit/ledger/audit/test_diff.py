@@ -2,8 +2,8 @@
 
 import pytest
 
-from slipway.ledger.audit_diff import diff
-from slipway.ledger.audit_records import LedgerRecords
+from slipway.ledger.audit.diff import diff
+from slipway.ledger.audit.records import LedgerRecords
 from tests.simulators.ledger import ledger_at
 from tests.simulators.past import Past
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from slipway.ledger.audit_answers import Affected, FoundCommit, Making, Partition, Reign, Released, Step, artifacts_of
+from slipway.ledger.audit.answers import Affected, FoundCommit, Making, Partition, Reign, Released, Step, artifacts_of
 from slipway.ledger.rows import artifacts
 from slipway.ledger.schema import COMMIT, LINK, OUTPUT, RELEASE, STATEMENT, VERSION
 from slipway.ledger.store import Ledger
@@ -19,7 +19,7 @@ _STAGES = ("ingest", "features", "train", "export", "compile", "register")
 
 
 class LedgerRecords:
-    """``slipway.ledger.audit.Records`` over a ledger."""
+    """``slipway.ledger.audit.ask.Records`` over a ledger."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Protocol, TypeVar
 
 from slipway.errors import ConfigurationError, EvidenceError, ReleaseError, UnavailableError, UnrecordedError
-from slipway.ledger.audit_answers import (
+from slipway.ledger.audit.answers import (
     Affected,
     CommitAnswer,
     DeviceAnswer,

@@ -21,11 +21,11 @@ from slipway.pods.result import RESULT, read_result
 from slipway.stages.landing import STAGE as FEATURES
 from slipway.stages.landing import features_prefix
 from slipway.stages.landing import ingredients_of as features_of
-from slipway.stages.reproduce_checkout import Checkouts
-from slipway.stages.reproduce_environment import of_features, of_pod
-from slipway.stages.reproduce_judge import Kept, Made, judge, unmade
-from slipway.stages.reproduce_past import Past, Shelf
-from slipway.stages.reproduce_verdict import Judged, Scope
+from slipway.stages.reproduce.checkout import Checkouts
+from slipway.stages.reproduce.environment import of_features, of_pod
+from slipway.stages.reproduce.judge import Kept, Made, judge, unmade
+from slipway.stages.reproduce.past import Past, Shelf
+from slipway.stages.reproduce.verdict import Judged, Scope
 from slipway.stages.works import EXPORT, TRAIN, Data, works_of
 from slipway.stages.works import ingredients_of as works_in
 
@@ -35,7 +35,7 @@ _EXPORT_COMMAND = ("python", "-m", "slipway.compile.export")
 
 
 class Making(Protocol):
-    """What makes stages again; ``slipway.stages.reproduce_processes`` does it on this machine."""
+    """What makes stages again; ``slipway.stages.reproduce.processes`` does it on this machine."""
 
     def features(self, root: Path, job: str, days: Mapping[str, tuple[LakeUri, LakeUri]]) -> None: ...
 

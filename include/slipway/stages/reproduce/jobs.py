@@ -1,6 +1,6 @@
 """Features of many days in one Spark session; runs in a process of its own, with the code of another checkout.
 
-``python -P reproduce_jobs.py JOB.py DAY SOURCE OUTPUT [DAY SOURCE OUTPUT …]``. It imports nothing of this project: what
+``python -P jobs.py JOB.py DAY SOURCE OUTPUT [DAY SOURCE OUTPUT …]``. It imports nothing of this project: what
 ``slipway`` means is said by ``PYTHONPATH``. A job is asked the way ``spark-submit`` asks it.
 """
 

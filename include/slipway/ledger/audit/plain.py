@@ -22,7 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from slipway.identity.code import combined
-from slipway.ledger.audit_answers import (
+from slipway.ledger.audit.answers import (
     Affected,
     Artifact,
     CommitAnswer,

@@ -17,7 +17,7 @@ from slipway.registry.private_store import private_store
 from slipway.stages.landing import SPARK
 from slipway.stages.spark import session, worker_code
 
-_JOBS = Path(__file__).with_name("reproduce_jobs.py")
+_JOBS = Path(__file__).with_name("jobs.py")
 _START_SECONDS, _DAY_SECONDS = 600, 120
 _LAKE = {
     "LAKECTL_SERVER_ENDPOINT_URL": "endpoint",

@@ -11,11 +11,11 @@ from safetensors.numpy import load, save
 from slipway.errors import NotReproducibleError, UnavailableError, UnrecordedError
 from slipway.identity.digest import sha256_bytes
 from slipway.settings import settings
-from slipway.stages.reproduce import STAGE, judge_again, written
-from slipway.stages.reproduce_checkout import Checkouts
-from slipway.stages.reproduce_past import past_of
-from slipway.stages.reproduce_verdict import STAGES, Scope
-from tests.unit.stages.reproduced import DAYS, PIPELINE, RUN, VERSION, SpoiltLake, Works, flipped, made
+from slipway.stages.reproduce.checkout import Checkouts
+from slipway.stages.reproduce.past import past_of
+from slipway.stages.reproduce.reproduction import STAGE, judge_again, written
+from slipway.stages.reproduce.verdict import STAGES, Scope
+from tests.unit.stages.reproduce.reproduced import DAYS, PIPELINE, RUN, VERSION, SpoiltLake, Works, flipped, made
 
 WHOLE = Scope()
 

@@ -25,11 +25,11 @@ from slipway.ledger.lock import exclusive
 from slipway.ledger.statement import Statement
 from slipway.ledger.store import Ledger
 from slipway.stages.code import stage_code
-from slipway.stages.reproduce_checkout import Checkouts
-from slipway.stages.reproduce_past import Past, Shelf, past_of
-from slipway.stages.reproduce_processes import Processes
-from slipway.stages.reproduce_stages import AGAIN, Again, Making
-from slipway.stages.reproduce_verdict import Judged, Scope, Verdict, conclude
+from slipway.stages.reproduce.checkout import Checkouts
+from slipway.stages.reproduce.making import AGAIN, Again, Making
+from slipway.stages.reproduce.past import Past, Shelf, past_of
+from slipway.stages.reproduce.processes import Processes
+from slipway.stages.reproduce.verdict import Judged, Scope, Verdict, conclude
 from slipway.stages.run import Run
 from slipway.stages.works import EXPORT, TRAIN
 
@@ -118,7 +118,7 @@ def written(verdict: Verdict) -> bytes:
 
 def statement_of(verdict: Verdict, past: Past, run: Run, root: Path) -> Statement:
     """The statement of a verdict: its document is among the details, and its file's digest the output."""
-    code = stage_code(root, "include/slipway/stages/reproduce.py")
+    code = stage_code(root, "include/slipway/stages/reproduce/reproduction.py")
     name = f"reproductions/{past.version}/verdict.json"
     return Statement(
         ingredients=Ingredients(

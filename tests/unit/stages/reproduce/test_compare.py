@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 from safetensors.numpy import save
 
-from slipway.stages.reproduce_compare import MOST_FACTS, facts, largest_difference, tables_close
+from slipway.stages.reproduce.compare import MOST_FACTS, facts, largest_difference, tables_close
 
 
 def table(**columns):

@@ -1,4 +1,4 @@
-"""The answers to questions about the past, as frozen values; ``slipway.ledger.audit`` gives them."""
+"""The answers to questions about the past, as frozen values; ``slipway.ledger.audit.ask`` gives them."""
 
 from __future__ import annotations
 

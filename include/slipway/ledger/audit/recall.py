@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from slipway.ledger.audit import Records
-from slipway.ledger.audit_answers import CommitAnswer
+from slipway.ledger.audit.answers import CommitAnswer
+from slipway.ledger.audit.ask import Records
 from slipway.release.channel_state import ChannelState, Publication
 
 

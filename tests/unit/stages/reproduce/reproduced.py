@@ -26,7 +26,7 @@ from slipway.quality.parquet import read_parquet
 from slipway.settings import settings
 from slipway.stages.landing import features_prefix, ingredients_of, raw_ingredients_of, raw_path
 from slipway.stages.pod_work import conclude_work
-from slipway.stages.reproduce_past import Past, past_of
+from slipway.stages.reproduce.past import Past, past_of
 from slipway.stages.run import Run
 from slipway.stages.train import TrainingPlan, plan_training
 from tests.simulators.lake import LakeSimulator

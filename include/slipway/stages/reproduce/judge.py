@@ -10,9 +10,9 @@ import numpy as np
 
 from slipway.identity.digest import sha256_bytes
 from slipway.ledger.statement import Statement
-from slipway.stages import reproduce_compare as compare
 from slipway.stages.landing import STAGE as FEATURES
-from slipway.stages.reproduce_verdict import Compared, Judged, Outcome
+from slipway.stages.reproduce import compare
+from slipway.stages.reproduce.verdict import Compared, Judged, Outcome
 from slipway.stages.works import EXPORT, TRAIN
 
 FEATURE_RELATIVE = 1e-9
