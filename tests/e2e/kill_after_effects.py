@@ -14,6 +14,8 @@ from typing import Any
 from airflow.listeners import hookimpl
 from airflow.plugins_manager import AirflowPlugin
 
+_TASK = ("dag_id", "run_id", "task_id", "map_index")
+
 
 class KillAfterEffects:
     """Begins as a task does, in its own process."""
@@ -23,7 +25,7 @@ class KillAfterEffects:
         """Watch what the task is about to do."""
         kills = Path(os.environ["SLIPWAY_VAR"]) / "kills"
         if kills.is_dir():
-            _watch(kills, f"{task_instance.dag_id} {task_instance.run_id} {task_instance.task_id}")
+            _watch(kills, " ".join(str(getattr(task_instance, part)) for part in _TASK))
 
 
 def _watch(kills: Path, task: str) -> None:
