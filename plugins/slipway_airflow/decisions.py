@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import datetime as dt
+import functools
+import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import SlipwayError
@@ -13,8 +16,8 @@ from slipway.ledger.store import Ledger
 from slipway.pipeline.load import find_pipeline
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
-from slipway.stages.arrival import arrival
-from slipway.stages.landing import STAGE
+from slipway.stages.arrival import Arrival, arrival
+from slipway.stages.landing import STAGE, features_code
 from slipway_airflow import connections
 from slipway_airflow.partition import partition_of
 from slipway_airflow.reuse_note import forced
@@ -23,11 +26,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 Answer = tuple[bool, dict[str, Any]]
+_THREADS = 2
+"""A third of a decision is waiting for the lake and the ledger."""
 
 
 def ingest(contexts: Sequence[Context]) -> list[Answer]:
     """Whether the partition of each run of an ingest line is published, and what to show of it."""
     connections.ledger.cache_clear()  # The triggerer outlives a change of the connections.
+    # Each trigger logs its own decision in its task's log. A line of the triggerer's own has Airflow look for triggers
+    # in its database once more, which would take longer than the decision.
+    logging.getLogger("slipway.stages.reuse").setLevel(logging.WARNING)
     lake, ledger = Lake(connections.lake_server()), connections.ledger()
     answers: dict[int, Answer] = {}
     for name in {_pipeline(context) for context in contexts}:
@@ -45,15 +53,23 @@ def _of_pipeline(contexts: Sequence[Context], pipeline: Pipeline, lake: Lake, le
     days = [_partition(context, pipeline) for context in contexts]
     asked = {str(day) for day in days if isinstance(day, dt.date)}
     known = ledger.known(pipeline.name, STAGE, asked) if asked else set()
-    answers = []
-    for context, day in zip(contexts, days, strict=True):
+    root, copies = settings().root, settings().feed_copies
+    try:
+        code = features_code(pipeline, root) if known else None
+    except SlipwayError as error:
+        return [_not_decided(error)] * len(contexts)
+    look = functools.partial(arrival, lake, ledger, pipeline, root=root, copies=copies, code=code)
+
+    def answer(context: Context, day: dt.date | SlipwayError) -> Answer:
         if isinstance(day, SlipwayError):
-            answers.append(_not_decided(day))
-        elif str(day) in known:
-            answers.append(_decided(context, day, pipeline, lake, ledger))
-        else:  # There is nothing to find; its worker says what is new about it.
-            answers.append((False, {"reasons": [f"nothing was made of {day} before"]}))
-    return answers
+            return _not_decided(day)
+        if str(day) in known:
+            return _decided(context, functools.partial(look, day))
+        # There is nothing to find; its worker says what is new about it.
+        return False, {"reasons": [f"nothing was made of {day} before"]}
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        return list(pool.map(answer, contexts, days))
 
 
 def _partition(context: Context, pipeline: Pipeline) -> dt.date | SlipwayError:
@@ -63,20 +79,11 @@ def _partition(context: Context, pipeline: Pipeline) -> dt.date | SlipwayError:
         return error
 
 
-def _decided(context: Context, day: dt.date, pipeline: Pipeline, lake: Lake, ledger: Ledger) -> Answer:
+def _decided(context: Context, look: Callable[..., Arrival]) -> Answer:
     begin = time.perf_counter()
     run: Any = context["dag_run"]
     try:
-        reuse = arrival(
-            lake,
-            ledger,
-            pipeline,
-            day,
-            root=settings().root,
-            copies=settings().feed_copies,
-            force=forced(context),
-            run_id=run.run_id,
-        ).reuse
+        reuse = look(force=forced(context), run_id=run.run_id).reuse
     except SlipwayError as error:
         return _not_decided(error)
     return reuse.hit, {**reuse.brief(), "milliseconds": round((time.perf_counter() - begin) * 1000, 1)}

@@ -69,7 +69,7 @@ def test_force_is_no_hit(lake, ledger):
 
 
 def test_of_a_day_nobody_made_nothing_is_fetched(lake, ledger, monkeypatch):
-    monkeypatch.setattr(decisions, "arrival", None)
+    monkeypatch.setattr(decisions, "arrival", lambda *_, **__: pytest.fail("fetched"))
     assert decisions.ingest([asked()]) == [(False, {"reasons": [f"nothing was made of {DAY} before"]})]
 
 

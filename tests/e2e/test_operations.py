@@ -34,9 +34,9 @@ def states(project, run) -> dict[str, str | None]:
     return {task.task_id: task.state for task in project.airflow().tasks(run)}
 
 
-def answer_approval(project, dag_id: str, run_id: str, option: str) -> None:
+def answer_approval(project, dag_id: str, run_id: str, option: str, task: str = "approve") -> None:
     airflow = project.airflow()
-    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/approve/-1/hitlDetails"
+    path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task}/-1/hitlDetails"
     wait_until("the approval is asked for", 120, lambda: airflow._call("GET", path, missing=True))
     airflow._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
@@ -51,6 +51,14 @@ def start(project, dag_id: str, conf: dict) -> str:
     known = {run.run_id for run in airflow.runs(dag_id)}
     airflow.trigger(dag_id, conf)
     return newest_run(project, dag_id, known)
+
+
+def ingest(project, days: list[str]) -> None:
+    """Days of ``digit_reader``, with every line of it on."""
+    for line in ("ingest", "train", "release"):
+        project.airflow().unpause(f"digit_reader.{line}")
+    for run_id in [start(project, "digit_reader.ingest", {"partition": day}) for day in days]:
+        assert ended(project, "digit_reader.ingest", run_id).state == "success"
 
 
 def test_a_release_that_misbehaves_comes_back(project):

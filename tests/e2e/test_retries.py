@@ -1,7 +1,6 @@
 """SIGKILL after every effect of a day, a training and its release, in Airflow's own workers: its retries end with one
 of everything."""
 
-import datetime as dt
 from collections import Counter
 
 import pytest
@@ -11,10 +10,10 @@ from slipway.ledger.effects import Effects
 from slipway.ledger.store import Ledger
 from slipway.registry.client import connect
 from slipway.stages.intended import FINGERPRINT
-from tests.e2e.test_operations import ended, start, wait_until
+from tests.e2e.test_operations import ended, ingest, start, wait_until
 
 PIPELINE, REPOSITORY = "digit_reader", "digit-reader"
-DAYS = [dt.date(2013, 2, 1) + dt.timedelta(days=number) for number in range(5)]
+DAYS = [f"2013-02-0{day}" for day in range(1, 6)]
 KILLED = {"partition": "2013-03-10", "force": True}
 TRAINED = {"create_branch": 1, "start_pod": 5, "upload": 6, "commit": 6, "register": 1, "tag": 1}
 """Train, export and three targets are pods; the registration writes as well."""
@@ -34,11 +33,7 @@ def kills(project):
 @pytest.fixture
 def days(project):
     """Enough days to train on, and every line is on."""
-    airflow = project.airflow()
-    for line in ("ingest", "train", "release"):
-        airflow.unpause(f"{PIPELINE}.{line}")
-    for run_id in [start(project, f"{PIPELINE}.ingest", {"partition": str(day)}) for day in DAYS]:
-        assert ended(project, f"{PIPELINE}.ingest", run_id).state == "success"
+    ingest(project, DAYS)
 
 
 def records(project, run_id):
@@ -50,8 +45,8 @@ def test_workers_killed_after_every_effect_leave_one_of_each(days, kills, projec
     airflow, lake, ledger = project.airflow(), Lake(project.local().lake), Ledger(project.local().ledger)
     mlflow, stood = connect(project.local().mlflow), set(lake.branches(REPOSITORY))
 
-    ingest = start(project, f"{PIPELINE}.ingest", KILLED)
-    assert ended(project, f"{PIPELINE}.ingest", ingest, 420).state == "success"
+    ingested = start(project, f"{PIPELINE}.ingest", KILLED)
+    assert ended(project, f"{PIPELINE}.ingest", ingested, 420).state == "success"
     written = {"create_branch": 1, "upload": 2, "commit": 1}
     assert kills("ingest") == {**written, "run_job": 1, "record": 1, "merge": 1, "delete_branch": 1}
     (features,) = ledger.statements(PIPELINE, "features", KILLED["partition"])
@@ -78,7 +73,7 @@ def test_workers_killed_after_every_effect_leave_one_of_each(days, kills, projec
     assert len(ledger.statements(PIPELINE, "release", version)) == 1
     wait_until("every device runs it", 60, lambda: project.versions_on_devices(PIPELINE) == {version})
 
-    for run_id in (ingest, train, release):
+    for run_id in (ingested, train, release):
         assert {one.state for one in records(project, run_id)} == {"done"}
     # Housekeeping deletes a training's branch later; the tag keeps what it made.
     assert [name.partition("-")[0] for name in set(lake.branches(REPOSITORY)) - stood] == ["train"]

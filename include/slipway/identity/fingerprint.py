@@ -10,6 +10,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any
 
 from slipway.errors import ConfigurationError
@@ -22,7 +23,7 @@ FORMAT = 1
 
 @dataclass(frozen=True)
 class Ingredients:
-    """What decides a stage's output; anything left out must not change it."""
+    """What decides a stage's output; anything left out must not change it. Its mappings are not changed either."""
 
     stage: str
     pipeline: str
@@ -46,6 +47,10 @@ class Ingredients:
         Raises:
             ConfigurationError: the parameters hold something JSON cannot carry exactly.
         """
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         return sha256_bytes(self.canonical())
 
     def canonical(self) -> bytes:
@@ -78,7 +83,7 @@ class Ingredients:
         for name, content in given.items():
             _require(name, content)
         ingredients = cls(**{name: content if name == "seed" else _read(content) for name, content in given.items()})
-        ingredients.canonical()
+        ingredients.fingerprint()
         return ingredients
 
 

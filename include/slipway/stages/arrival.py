@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from slipway.feed.fetch import fetch
 from slipway.feed.parquet import to_parquet
+from slipway.identity.code import Closure
 from slipway.identity.digest import sha256_bytes
 from slipway.identity.fingerprint import Ingredients
 from slipway.lake.client import Lake
@@ -45,12 +46,14 @@ def arrival(
     copies: Path | None = None,
     force: bool = False,
     run_id: str = "",
+    code: Closure | None = None,
 ) -> Arrival:
     """Fetch a partition and decide whether its features have to be made; changes nothing.
 
     ``force``, and the pipeline's ``recheck`` for a share of runs by ``run_id``, make them although they are there.
-    ``copies`` is a folder for parsed copies of the feed's files. Features that were published by a run which ended
-    before it announced them are a miss, with their statement: a worker has that left to do.
+    ``copies`` is a folder for parsed copies of the feed's files, ``code`` as of ``ingredients_of``. Features that were
+    published by a run which ended before it announced them are a miss, with their statement: a worker has that left to
+    do.
 
     Raises:
         ConfigurationError: the feed, the job or the lock is not there.
@@ -61,7 +64,7 @@ def arrival(
     tables = fetch(pipeline.feed, partition, copies)
     objects = {raw_path(name, day): to_parquet(table) for name, table in tables.items()}
     inputs = {path: sha256_bytes(data) for path, data in objects.items()}
-    ingredients = ingredients_of(pipeline, day, inputs, root)
+    ingredients = ingredients_of(pipeline, day, inputs, root, code)
     reuse = decide(
         ledger,
         ingredients,

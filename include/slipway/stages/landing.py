@@ -9,7 +9,7 @@ from typing import Any
 
 from slipway.errors import EvidenceError, LakeNotFoundError
 from slipway.identity.canonical import canonical_json
-from slipway.identity.code import require_unchanged
+from slipway.identity.code import Closure, require_unchanged
 from slipway.identity.digest import sha256_bytes
 from slipway.identity.environment import LOCK, lock_digest
 from slipway.identity.fingerprint import Ingredients, cpu_hardware_class
@@ -89,9 +89,19 @@ def raw_ingredients_of(pipeline: Pipeline, partition: str, came: Mapping[str, st
     )
 
 
-def ingredients_of(pipeline: Pipeline, partition: str, inputs: Mapping[str, str], root: Path) -> Ingredients:
-    """Everything that decides a partition's features; ``inputs`` is raw object path -> sha256."""
-    code = stage_code(root, f"spark_jobs/{pipeline.features.job}.py")
+def features_code(pipeline: Pipeline, root: Path) -> Closure:
+    """The code that makes features of whatever day."""
+    return stage_code(root, f"spark_jobs/{pipeline.features.job}.py")
+
+
+def ingredients_of(
+    pipeline: Pipeline, partition: str, inputs: Mapping[str, str], root: Path, code: Closure | None = None
+) -> Ingredients:
+    """Everything that decides a partition's features.
+
+    ``inputs`` is raw object path -> sha256; ``code`` is ``features_code``, for those who ask for many days at once.
+    """
+    code = code or features_code(pipeline, root)
     return Ingredients(
         stage=STAGE,
         pipeline=pipeline.name,
