@@ -6,6 +6,7 @@ import datetime as dt
 import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -97,20 +98,9 @@ class LedgerRecords:
 
     def made_of(self, commit: str) -> tuple[Affected, ...]:
         """Every version that was made of a commit (in full), oldest first."""
-        ended = sa.and_(RELEASE.c.pipeline == VERSION.c.pipeline, RELEASE.c.version == VERSION.c.version)
-        # Artifacts stay text: reading 10,000 of them as JSON takes as long as finding them.
-        files = sa.type_coerce(sa.cast(VERSION.c.artifacts, sa.Text), sa.Text)
-        of = (
-            sa.select(
-                VERSION.c.statement, VERSION.c.pipeline, VERSION.c.version, VERSION.c.finished, files,
-                RELEASE.c.release, RELEASE.c.outcome, RELEASE.c.finished.label("ended"),
-            )
-            .join(RELEASE, ended, isouter=True)
-            .order_by(VERSION.c.statement, RELEASE.c.statement)
-        )  # fmt: skip
         found: dict[int, Affected] = {}
         with self.database.transaction() as connection, _nothing_collected():
-            rows = connection.execute(of.where(VERSION.c.statement.in_(_made_of(connection, commit)))).tuples().all()
+            rows = connection.execute(_AFFECTED, _made_of(connection, commit)).tuples().all()
             for number, pipeline, version, registered, made, release, outcome, end in rows:
                 releases = () if release is None else (Released(version, release, outcome, _utc(end)),)
                 earlier = found[number].releases if number in found else ()
@@ -134,32 +124,74 @@ def _nothing_collected() -> Iterator[None]:
             gc.enable()
 
 
-def _made_of(connection: sa.Connection, commit: str) -> sa.CompoundSelect[tuple[int]]:
-    """The statements of registration of what was made of a commit.
+def _made_of(connection: sa.Connection, commit: str) -> dict[str, Any]:
+    """What ``_AFFECTED`` is asked by: a commit, and what it had to do with data and works.
 
-    Data leads to trainings by links, and a training to its versions by their rows: followed on from a training, links
-    would lead through every export, compilation and release of thousands of versions. What a training was pinned to,
-    its versions name too. A work of which the commit holds the outputs is a material of its versions' registrations.
+    Asked for beforehand: the database would guess that a commit of thousands of trainings has thousands of these, too.
     """
 
     def named(*stages: str) -> sa.Select[tuple[int]]:
         return sa.select(COMMIT.c.statement).where(COMMIT.c.commit == commit, COMMIT.c.stage.in_(stages))
 
-    # Asked for beforehand: the database would guess that a commit of thousands of trainings has thousands of these too.
     data = _twins(connection, [*connection.execute(named("ingest", "features")).scalars()])
     works = connection.execute(named("export", "compile").where(COMMIT.c.role == "model")).scalars().all()
+    line = connection.execute(_LINE, {"data": data}).scalars().all() if data else []
+    return {"of_commit": commit, "line": line, "works": works}
+
+
+def _line() -> sa.Select[tuple[int]]:
+    """Statements of data, and all that was made of it short of trainings.
+
+    Followed on from a training, links would lead through every export, compilation and release of thousands of
+    versions.
+    """
     trained = sa.select(VERSION.c.trained).where(VERSION.c.trained.is_not(None))
-    line = sa.select(STATEMENT.c.id).where(STATEMENT.c.id.in_(data)).cte("line", recursive=True)
+    line = sa.select(STATEMENT.c.id).where(STATEMENT.c.id.in_(_some("data"))).cte("line", recursive=True)
     line = line.union(
         sa.select(LINK.c.child).join(line, LINK.c.parent == line.c.id).where(LINK.c.child.not_in(trained))
     )
+    return sa.select(line.c.id)
+
+
+def _affected() -> sa.Select[Any]:
+    """Versions that were made of a commit, a row for each release of theirs.
+
+    Data leads to trainings by links, and a training to its versions by their rows. What a training was pinned to, its
+    versions name too. A work of which the commit holds the outputs is a material of its versions' registrations.
+    """
+
+    def named(stage: str) -> sa.Select[tuple[int]]:
+        return sa.select(COMMIT.c.statement).where(
+            COMMIT.c.commit == sa.bindparam("of_commit"), COMMIT.c.stage == stage
+        )
+
     registered = sa.select(VERSION.c.statement)
-    return sa.union_all(
-        registered.join(LINK, LINK.c.child == VERSION.c.trained).where(LINK.c.parent.in_(sa.select(line.c.id))),
+    these = sa.union_all(
+        registered.join(LINK, LINK.c.child == VERSION.c.trained).where(LINK.c.parent.in_(_some("line"))),
         registered.where(VERSION.c.trained.in_(named("train"))),
         registered.where(VERSION.c.statement.in_(named("register"))),
-        registered.join(LINK, LINK.c.child == VERSION.c.statement).where(LINK.c.parent.in_(works)),
+        registered.join(LINK, LINK.c.child == VERSION.c.statement).where(LINK.c.parent.in_(_some("works"))),
     )
+    # Artifacts stay text: reading 10,000 of them as JSON takes as long as finding them.
+    files = sa.type_coerce(sa.cast(VERSION.c.artifacts, sa.Text), sa.Text)
+    ended = sa.and_(RELEASE.c.pipeline == VERSION.c.pipeline, RELEASE.c.version == VERSION.c.version)
+    return (
+        sa.select(
+            VERSION.c.statement, VERSION.c.pipeline, VERSION.c.version, VERSION.c.finished, files,
+            RELEASE.c.release, RELEASE.c.outcome, RELEASE.c.finished.label("ended"),
+        )
+        .join(RELEASE, ended, isouter=True)
+        .where(VERSION.c.statement.in_(these))
+        .order_by(VERSION.c.statement, RELEASE.c.statement)
+    )  # fmt: skip
+
+
+def _some(name: str) -> sa.BindParameter[Any]:
+    return sa.bindparam(name, expanding=True)
+
+
+# Made once: to build them takes as long as a question about a model.
+_LINE, _AFFECTED = _line(), _affected()
 
 
 def _twins(connection: sa.Connection, made: Sequence[int]) -> Sequence[int]:
