@@ -6,8 +6,9 @@ import datetime as dt
 import functools
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from slipway.errors import SlipwayError
@@ -16,7 +17,7 @@ from slipway.ledger.store import Ledger
 from slipway.pipeline.load import find_pipeline
 from slipway.pipeline.spec import Pipeline
 from slipway.settings import settings
-from slipway.stages.arrival import Arrival, arrival
+from slipway.stages.arrival import arrival
 from slipway.stages.landing import STAGE, features_code
 from slipway_airflow import connections
 from slipway_airflow.partition import partition_of
@@ -26,23 +27,44 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 Answer = tuple[bool, dict[str, Any]]
+_REUSE = logging.getLogger("slipway.stages.reuse")
 _THREADS = 2
 """A third of a decision is waiting for the lake and the ledger."""
 
 
 def ingest(contexts: Sequence[Context]) -> list[Answer]:
-    """Whether the partition of each run of an ingest line is published, and what to show of it."""
+    """Whether the partition of each run of an ingest line is published, and what to show of it.
+
+    ``milliseconds`` is a run's share of what deciding for all of them took.
+    """
     connections.ledger.cache_clear()  # The triggerer outlives a change of the connections.
-    # Each trigger logs its own decision in its task's log. A line of the triggerer's own has Airflow look for triggers
-    # in its database once more, which would take longer than the decision.
-    logging.getLogger("slipway.stages.reuse").setLevel(logging.WARNING)
+    begin = time.perf_counter()
     lake, ledger = Lake(connections.lake_server()), connections.ledger()
     answers: dict[int, Answer] = {}
-    for name in {_pipeline(context) for context in contexts}:
-        ours = {number: context for number, context in enumerate(contexts) if _pipeline(context) == name}
-        decided = _of_pipeline(list(ours.values()), find_pipeline(settings().pipelines, name), lake, ledger)
-        answers |= dict(zip(ours, decided, strict=True))
-    return [answers[number] for number in range(len(contexts))]
+    with _quiet():
+        for name in {_pipeline(context) for context in contexts}:
+            ours = {number: context for number, context in enumerate(contexts) if _pipeline(context) == name}
+            decided = _of_pipeline(list(ours.values()), find_pipeline(settings().pipelines, name), lake, ledger)
+            answers |= dict(zip(ours, decided, strict=True))
+    each = round((time.perf_counter() - begin) * 1000 / len(contexts), 1)
+    return [
+        (hit, {**shown, "milliseconds": each}) for hit, shown in (answers[number] for number in range(len(contexts)))
+    ]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave logging to the triggers, in their tasks' logs.
+
+    A line that the triggerer logs for itself has Airflow look for triggers in its database once more, which takes
+    longer than a decision.
+    """
+    before = _REUSE.level
+    _REUSE.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        _REUSE.setLevel(before)
 
 
 def _pipeline(context: Context) -> str:
@@ -54,19 +76,20 @@ def _of_pipeline(contexts: Sequence[Context], pipeline: Pipeline, lake: Lake, le
     asked = {str(day) for day in days if isinstance(day, dt.date)}
     known = ledger.known(pipeline.name, STAGE, asked) if asked else set()
     root, copies = settings().root, settings().feed_copies
-    try:
-        code = features_code(pipeline, root) if known else None
-    except SlipwayError as error:
-        return [_not_decided(error)] * len(contexts)
-    look = functools.partial(arrival, lake, ledger, pipeline, root=root, copies=copies, code=code)
+    look = functools.partial(arrival, lake, ledger, pipeline, root=root, copies=copies)
+    code = functools.cache(lambda: features_code(pipeline, root))
 
     def answer(context: Context, day: dt.date | SlipwayError) -> Answer:
         if isinstance(day, SlipwayError):
             return _not_decided(day)
-        if str(day) in known:
-            return _decided(context, functools.partial(look, day))
-        # There is nothing to find; its worker says what is new about it.
-        return False, {"reasons": [f"nothing was made of {day} before"]}
+        if str(day) not in known:  # There is nothing to find; its worker says what is new about it.
+            return False, {"reasons": [f"nothing was made of {day} before"]}
+        run: Any = context["dag_run"]
+        try:
+            reuse = look(day, force=forced(context), run_id=run.run_id, code=code()).reuse
+        except SlipwayError as error:
+            return _not_decided(error)
+        return reuse.hit, reuse.brief()
 
     with ThreadPoolExecutor(_THREADS) as pool:
         return list(pool.map(answer, contexts, days))
@@ -77,16 +100,6 @@ def _partition(context: Context, pipeline: Pipeline) -> dt.date | SlipwayError:
         return partition_of(context, first=pipeline.start)
     except SlipwayError as error:
         return error
-
-
-def _decided(context: Context, look: Callable[..., Arrival]) -> Answer:
-    begin = time.perf_counter()
-    run: Any = context["dag_run"]
-    try:
-        reuse = look(force=forced(context), run_id=run.run_id).reuse
-    except SlipwayError as error:
-        return _not_decided(error)
-    return reuse.hit, {**reuse.brief(), "milliseconds": round((time.perf_counter() - begin) * 1000, 1)}
 
 
 def _not_decided(error: SlipwayError) -> Answer:

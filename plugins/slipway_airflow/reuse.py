@@ -64,7 +64,7 @@ class HitOrMiss(BaseTrigger):  # type: ignore[misc]  # Airflow carries no types
 
 
 class _Desk:
-    """Where triggers wait; one thread decides for all who came meanwhile, in batches."""
+    """Where triggers wait; beside the event loop all who came meanwhile are decided for, in batches."""
 
     def __init__(self) -> None:
         self._waiting: list[tuple[str, TaskContext, asyncio.Future[Answer]]] = []

@@ -280,7 +280,7 @@ def run(days: list[dt.date], folder: Path, say: Callable[[str], None], *, submit
         "core_seconds": {kind: round(value, 1) for kind, value in sorted(ours.cores.items())},
         "task_medians": {name: round(value, 2) for name, value in ours.tasks.items()},
         "cores": os.cpu_count(),
-        "at_once": AT_ONCE,
+        "at_once": {"slipway": AT_ONCE, "spark_submit": SUBMITS_AT_ONCE},
     }
 
 

@@ -70,7 +70,8 @@ def test_force_is_no_hit(lake, ledger):
 
 def test_of_a_day_nobody_made_nothing_is_fetched(lake, ledger, monkeypatch):
     monkeypatch.setattr(decisions, "arrival", lambda *_, **__: pytest.fail("fetched"))
-    assert decisions.ingest([asked()]) == [(False, {"reasons": [f"nothing was made of {DAY} before"]})]
+    ((hit, shown),) = decisions.ingest([asked()])
+    assert (hit, shown["reasons"]) == (False, [f"nothing was made of {DAY} before"])
 
 
 def test_runs_of_several_pipelines_and_a_wrong_partition_each_have_their_own_answer(lake, ledger):

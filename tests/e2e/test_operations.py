@@ -2,6 +2,7 @@
 
 import datetime as dt
 import time
+import uuid
 
 
 def wait_until(what, seconds: float, condition):
@@ -41,16 +42,10 @@ def answer_approval(project, dag_id: str, run_id: str, option: str, task: str = 
     airflow._call("PATCH", path, json={"chosen_options": [option], "params_input": {}})
 
 
-def newest_run(project, dag_id: str, known: set[str]) -> str:
-    airflow = project.airflow()
-    return wait_until("the run appears", 60, lambda: {r.run_id for r in airflow.runs(dag_id)} - known).pop()
-
-
 def start(project, dag_id: str, conf: dict) -> str:
-    airflow = project.airflow()
-    known = {run.run_id for run in airflow.runs(dag_id)}
-    airflow.trigger(dag_id, conf)
-    return newest_run(project, dag_id, known)
+    run_id = f"manual__{uuid.uuid4()}"
+    assert project.airflow().open_run(dag_id, run_id, conf)
+    return run_id
 
 
 def ingest(project, days: list[str]) -> None:

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from slipway.ledger.store import Ledger
 from tests.e2e.test_operations import answer_approval, ended, ingest, start, states, wait_until
 from tests.e2e.test_retries import DAYS
@@ -13,12 +15,14 @@ def released(project) -> str:
     """The version of a new training, on every device."""
     train = start(project, "digit_reader.train", {"partitions": 5, "force": True})
     assert ended(project, "digit_reader.train", train).state == "success"
-    made = Ledger(project.local().ledger).statements("digit_reader", "register")[-1]
+    registered = Ledger(project.local().ledger).statements("digit_reader", "register")
+    (made,) = [one for one in registered if one.execution.run_id == train]
     assert ended(project, "digit_reader.release", f"release__{made.subject}").state == "success"
     wait_until("every device runs it", 60, lambda: project.versions_on_devices("digit_reader") == {made.subject})
     return made.subject
 
 
+@pytest.mark.timeout(900)
 def test_a_recall_waits_for_a_person_and_returns_every_device_to_the_last_clean_version(project):
     ingest(project, DAYS)
     clean = released(project)

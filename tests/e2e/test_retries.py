@@ -1,8 +1,11 @@
 """SIGKILL after every effect of a day, a training and its release, in Airflow's own workers: its retries end with one
 of everything."""
 
+import re
+import shutil
 from collections import Counter
 
+import psutil
 import pytest
 
 from slipway.lake.client import Lake
@@ -10,13 +13,36 @@ from slipway.ledger.effects import Effects
 from slipway.ledger.store import Ledger
 from slipway.registry.client import connect
 from slipway.stages.intended import FINGERPRINT
+from tests.e2e.conftest import running_copy, soon_trained
 from tests.e2e.test_operations import ended, ingest, start, wait_until
+from tests.project_copy import ROOT, Project
 
 PIPELINE, REPOSITORY = "digit_reader", "digit-reader"
 DAYS = [f"2013-02-0{day}" for day in range(1, 6)]
 KILLED = {"partition": "2013-03-10", "force": True}
-TRAINED = {"create_branch": 1, "start_pod": 5, "upload": 6, "commit": 6, "register": 1, "tag": 1}
+AT_WORK = "during:start_pod", "during:run_job"
+INGESTED = {"create_branch": 1, "commit": 1, AT_WORK[1]: 1, "run_job": 1, "record": 1, "merge": 1, "delete_branch": 1}
+TRAINED = {"create_branch": 1, AT_WORK[0]: 5, "start_pod": 5, "commit": 6, "register": 1, "tag": 1}
 """Train, export and three targets are pods; the registration writes as well."""
+
+
+def be_ready_for_kills(project: Project) -> None:
+    """As many tries, at once, as there are effects, and a worker is soon taken for dead."""
+    soon_trained(project)
+    shutil.copy(ROOT / "tests/e2e/kill_after_effects.py", project.root / "plugins")
+    for file in (project.root / "dags").glob("*.py"):
+        text = re.sub(r'(\bretries=|"retries": )[1-9]\d*', r"\g<1>30", file.read_text())
+        file.write_text(re.sub(r"(retry_delay\W+dt\.timedelta)\(seconds=\d+\)", r"\1(seconds=1)", text))
+    sections = project.root / "include/slipway/embedded/airflow_home.py"
+    before, after = sections.read_text().split('"scheduler": {')
+    sections.write_text(f'{before}"scheduler": {{"task_instance_heartbeat_timeout": "40",{after}')
+
+
+@pytest.fixture(scope="module")
+def project():
+    """A stack of its own: whoever may fail thirty times is no user's."""
+    with running_copy(be_ready_for_kills) as made:
+        yield made
 
 
 @pytest.fixture
@@ -40,15 +66,14 @@ def records(project, run_id):
     return [one for one in Effects(project.local().ledger).records() if one.origin.run_id == run_id]
 
 
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1800)
 def test_workers_killed_after_every_effect_leave_one_of_each(days, kills, project):
     airflow, lake, ledger = project.airflow(), Lake(project.local().lake), Ledger(project.local().ledger)
     mlflow, stood = connect(project.local().mlflow), set(lake.branches(REPOSITORY))
 
     ingested = start(project, f"{PIPELINE}.ingest", KILLED)
     assert ended(project, f"{PIPELINE}.ingest", ingested, 420).state == "success"
-    written = {"create_branch": 1, "upload": 2, "commit": 1}
-    assert kills("ingest") == {**written, "run_job": 1, "record": 1, "merge": 1, "delete_branch": 1}
+    assert kills("ingest").items() >= INGESTED.items() and kills("ingest")["put"] >= 3, kills("ingest")
     (features,) = ledger.statements(PIPELINE, "features", KILLED["partition"])
     commits = [
         one for one in lake.log(REPOSITORY, "main", 1000) if one.metadata.get(FINGERPRINT) == features.fingerprint
@@ -63,7 +88,7 @@ def test_workers_killed_after_every_effect_leave_one_of_each(days, kills, projec
         one.subject for stage in stages for one in ledger.statements(PIPELINE, stage) if one.execution.run_id == train
     ]
     assert len(signed) == len(set(signed)) + 1  # training and export are about the same days
-    assert kills("train") == {**TRAINED, "record": len(signed)}
+    assert kills("train").items() >= {**TRAINED, "record": len(signed)}.items(), kills("train")
     (version,) = {one.version for one in mlflow.search_model_versions(f"name = '{PIPELINE}'")} - before
 
     release = f"release__{version}"
@@ -73,6 +98,8 @@ def test_workers_killed_after_every_effect_leave_one_of_each(days, kills, projec
     assert len(ledger.statements(PIPELINE, "release", version)) == 1
     wait_until("every device runs it", 60, lambda: project.versions_on_devices(PIPELINE) == {version})
 
+    left = [" ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])]
+    assert not [command for command in left if any(f"--run={run_id}" in command for run_id in (ingested, train))]
     for run_id in (ingested, train, release):
         assert {one.state for one in records(project, run_id)} == {"done"}
     # Housekeeping deletes a training's branch later; the tag keeps what it made.

@@ -65,11 +65,11 @@ class Database:
 
     def _complete(self) -> bool:
         # Every task is a process of its own, and reading the catalogue would be the dearest question of most of them.
-        try:
-            with self.engine.begin() as connection:
+        with self.engine.connect() as connection:
+            try:
                 connection.execute(_EVERY_COLUMN)
-        except sa.exc.DBAPIError:
-            return False
+            except sa.exc.DBAPIError:
+                return False
         return True
 
     def _make_tables(self, connection: sa.Connection) -> None:

@@ -70,7 +70,7 @@ def land(
     started = dt.datetime.now(dt.UTC)
     came = arrival(lake, ledger, pipeline, partition, root=root, copies=copies, force=force, run_id=run_id)
     lake.ensure_repository(pipeline.repository)
-    landing = _landing(pipeline, partition.isoformat(), came, started)
+    landing = _landing(pipeline, came, started, root)
     gate = _gate(lake, pipeline, landing, reported)
     if came.reuse.statement is not None:
         commit = commit_of(came.reuse.statement)
@@ -86,8 +86,8 @@ def land(
         return _put(gate, landing, objects=came.objects, tables=came.tables)
 
 
-def _landing(pipeline: Pipeline, partition: str, came: Arrival, started: dt.datetime) -> Landing:
-    fingerprint = came.reuse.fingerprint
+def _landing(pipeline: Pipeline, came: Arrival, started: dt.datetime, root: Path) -> Landing:
+    fingerprint, partition = came.reuse.fingerprint, came.reuse.subject
     return Landing(
         partition=partition,
         fingerprint=fingerprint,
@@ -95,7 +95,7 @@ def _landing(pipeline: Pipeline, partition: str, came: Arrival, started: dt.date
         inputs=came.inputs,
         rows={name: table.num_rows for name, table in came.tables.items()},
         code=combined(came.ingredients.code),
-        sources=sources_of(pipeline, came.ingredients),
+        sources=sources_of(pipeline, came.ingredients, root),
         raw=None,
         commit=None,
         hardware=came.ingredients.hardware,

@@ -70,13 +70,18 @@ def features_prefix(partition: str) -> str:
     return f"features/date={partition}"
 
 
+def raw_code(root: Path) -> Closure:
+    """The code that gets raw objects from a feed."""
+    return stage_code(root, "include/slipway/feed/fetch.py", "include/slipway/feed/parquet.py")
+
+
 def raw_ingredients_of(pipeline: Pipeline, partition: str, came: Mapping[str, str], root: Path) -> Ingredients:
     """Everything that decides a partition's raw objects.
 
     ``came`` is raw table -> sha256 of the rows the feed gave, in the Parquet writing they are landed in: the feed's own
     files also hold other days.
     """
-    code = stage_code(root, "include/slipway/feed/fetch.py", "include/slipway/feed/parquet.py")
+    code = raw_code(root)
     return Ingredients(
         stage=INGEST,
         pipeline=pipeline.name,
@@ -119,11 +124,13 @@ def ingredients_of(
     )
 
 
-def sources_of(pipeline: Pipeline, ingredients: Ingredients) -> dict[str, str]:
-    """The part of the ingredients that lies in this checkout, source -> digest."""
+def sources_of(pipeline: Pipeline, ingredients: Ingredients, root: Path) -> dict[str, str]:
+    """What a day's statements name of this checkout, source -> digest: the landing's as well as the features'."""
     # Not the hardware: the machines of one deployment may differ between tasks.
-    contracts = sha256_bytes(canonical_json(dict(ingredients.parameters)))
-    return {**ingredients.code, LOCK: ingredients.environment, f"the contracts of {pipeline.name}.yaml": contracts}
+    feed = pipeline.feed.model_dump(mode="json")
+    contracts = sha256_bytes(canonical_json({**ingredients.parameters, "feed": feed}))
+    code = {**raw_code(root).code, **ingredients.code}
+    return {**code, LOCK: ingredients.environment, f"the contracts of {pipeline.name}.yaml": contracts}
 
 
 def missing(lake: Lake, pipeline: Pipeline, statement: Statement) -> str | None:
@@ -191,5 +198,5 @@ def require_landed_code(pipeline: Pipeline, landing: Landing, root: Path) -> Ing
         ConfigurationError: the code or the contracts are no longer those.
     """
     now = ingredients_of(pipeline, landing.partition, landing.inputs, root)
-    require_unchanged(landing.sources, sources_of(pipeline, now), since="features")
+    require_unchanged(landing.sources, sources_of(pipeline, now, root), since="features")
     return replace(now, hardware=landing.hardware)

@@ -119,13 +119,11 @@ def _decide(
 
 
 def _changed(ledger: Ledger, ingredients: Ingredients, subject: str, across: bool) -> tuple[str, ...]:
-    try:
-        found = ledger.near(ingredients.pipeline, ingredients.stage, subject, across=across)
-        candidates = [one.ingredients for one in found]
-    except EvidenceError as error:
-        return (f"earlier statements of {ingredients.stage} prove nothing: {error}",)
+    pipeline, stage = ingredients.pipeline, ingredients.stage
+    candidates = [one.ingredients for one in ledger.near(pipeline, stage, subject, across=across)]
     nearest = closest(ingredients, candidates)
     if nearest is None:
-        stage = f"no {ingredients.stage} of {ingredients.pipeline} was made before"
-        return (stage if across else f"nothing was made of {subject} before",)
+        if subject in ledger.known(pipeline, stage, {subject}):
+            return (f"earlier statements of {stage} of {subject} prove nothing: none verifies",)
+        return (f"no {stage} of {pipeline} was made before" if across else f"nothing was made of {subject} before",)
     return (explain(differences(nearest, ingredients), most=_MOST_DIFFERENCES),)

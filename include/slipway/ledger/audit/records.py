@@ -98,18 +98,24 @@ class LedgerRecords:
 
     def made_of(self, commit: str) -> tuple[Affected, ...]:
         """Every version that was made of a commit (in full), oldest first."""
-        found: dict[int, Affected] = {}
-        with self.database.transaction() as connection, _nothing_collected():
-            rows = connection.execute(_AFFECTED, _made_of(connection, commit)).tuples().all()
-            for number, pipeline, version, registered, made, release, outcome, end in rows:
-                releases = () if release is None else (Released(version, release, outcome, _utc(end)),)
-                earlier = found[number].releases if number in found else ()
-                found[number] = Affected(pipeline, version, _utc(registered), made, earlier + releases)
-        return tuple(found.values())
+        with self.database.transaction() as connection:
+            result = connection.execute(_AFFECTED, _made_of(connection, commit))
+            with _nothing_collected():
+                return _versions(result.tuples().all())
 
     def _column(self, query: sa.Select[tuple[str]]) -> list[str]:
         with self.database.transaction() as connection:
             return [*connection.execute(query).scalars()]
+
+
+def _versions(rows: Iterable[Any]) -> tuple[Affected, ...]:
+    """Of rows of ``_AFFECTED``."""
+    found: dict[int, Affected] = {}
+    for number, pipeline, version, registered, files, release, outcome, ended in rows:
+        releases = () if release is None else (Released(version, release, outcome, _utc(ended)),)
+        earlier = found[number].releases if number in found else ()
+        found[number] = Affected(pipeline, version, _utc(registered), files, earlier + releases)
+    return tuple(found.values())
 
 
 @contextmanager
