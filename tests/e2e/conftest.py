@@ -30,7 +30,8 @@ def running_copy(prepare: Callable[[Project], None]) -> Iterator[Project]:
             [sys.executable, "-m", "slipway.embedded", "down"], cwd=made.root, env=made.environment, check=False
         )
         EVIDENCE.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(made.root / "var/log", EVIDENCE / "log", dirs_exist_ok=True)
+        for name, logs in (("log", "var/log"), ("tasks", "var/airflow/logs")):
+            shutil.copytree(made.root / logs, EVIDENCE / name, dirs_exist_ok=True, ignore_dangling_symlinks=True)
         shutil.rmtree(made.root)
 
 

@@ -73,8 +73,8 @@ def _watch(killer: _Killer) -> None:
 def _follow(kind: type, name: str, then: Callable[..., None]) -> None:
     does = getattr(kind, name)
 
-    def followed(self: Any, *arguments: Any) -> Any:
-        answer = does(self, *arguments)
+    def followed(self: Any, *arguments: Any, **named: Any) -> Any:
+        answer = does(self, *arguments, **named)
         then(*arguments)
         return answer
 
