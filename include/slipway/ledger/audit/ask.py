@@ -155,6 +155,7 @@ def making(records: Records, pipeline: str, version: str) -> Making:
 
 
 def _commit(records: Records, asked: str) -> FoundCommit:
+    asked = asked.rpartition("@")[2]  # Answers name a commit with its repository.
     if not re.fullmatch(rf"[0-9a-f]{{{SHORTEST_PREFIX},64}}", asked):
         raise ConfigurationError(
             f"expected a commit's id, or at least {SHORTEST_PREFIX} hexadecimal digits of it, got {asked!r}"
@@ -163,7 +164,7 @@ def _commit(records: Records, asked: str) -> FoundCommit:
     if not found:
         raise UnrecordedError(
             f"no statement in the ledger names a commit {asked!r}; ask by the id of a commit on main, of a run branch "
-            "or of a model, as lakeFS shows it"
+            "or of a model, as lakeFS shows it; commits of git are in what `slipway audit model` says of a version"
         )
     if len(found) > 1:
         raise ConfigurationError(

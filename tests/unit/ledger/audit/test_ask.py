@@ -134,6 +134,7 @@ def test_the_recall_list_tells_who_runs_it_now_from_who_did(world):
 def test_a_commit_may_be_named_by_its_beginning(world):
     whole = commit_id("raw", TUESDAY)
     assert ask.commit(world.records, world.fleet, whole[:8]).commit == whole
+    assert ask.commit(world.records, world.fleet, f"shop@{whole}").commit == whole
     assert ask.commit(world.records, world.fleet, whole) == ask.commit(world.records, world.fleet, whole[:8])
 
 
