@@ -28,7 +28,7 @@ def main(endpoint: str, access_key: str, secret_key: str, repository: str, folde
     lake, ledger = Lake(server), ledger_at(Path(folder))
     landing = land(lake, ledger, pipeline, dt.date(2013, 1, 1), root=root)
     spark = spark_connection(Fields("spark_default", "spark", host="local[1]"))
-    places = {"root": root, "connection": spark, "credentials": server}
+    places = {"root": root, "connection": spark, "credentials": lambda: server}
     make_features(lake, ledger, pipeline, landing, **places, intents=step(ledger))
     made = lake.list(LakeUri(repository, landing.branch, features_prefix(landing.partition)))
     print("made", *[found.path for found in made])
